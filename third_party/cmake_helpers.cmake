@@ -1,0 +1,38 @@
+# How the tree's own targets are made: one function each for a core library, a plugin and a test.
+
+# A part of core: a static library of all .cpp files in the folder, sharing the precompiled header.
+#   gamut_core_library(<name> [target to link]...)
+function(gamut_core_library name)
+  file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*.cpp")
+  add_library(${name} STATIC ${sources})
+  target_include_directories(${name} PUBLIC "${PROJECT_SOURCE_DIR}/core")
+  target_link_libraries(${name} PUBLIC gamut_sdk ${ARGN})
+  target_precompile_headers(${name} REUSE_FROM gamut_pch)
+endfunction()
+
+# An in-tree plugin: a module from all .cpp files in the folder.
+#   gamut_tree_plugin(<kind> <name>)
+function(gamut_tree_plugin kind name)
+  file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*.cpp")
+  set(target gamut_${kind}_${name})
+  add_library(${target} MODULE ${sources})
+  target_link_libraries(${target} PRIVATE gamut_sdk)
+  target_link_options(${target} PRIVATE LINKER:-z,defs)
+  target_precompile_headers(${target} REUSE_FROM gamut_pch)
+  set_target_properties(${target} PROPERTIES
+    PREFIX "" OUTPUT_NAME ${name} DEFINE_SYMBOL ""
+    LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/lib/gamut/plugins/${kind}"
+    INSTALL_RPATH "$ORIGIN/../../..")
+  install(TARGETS ${target} LIBRARY DESTINATION lib/gamut/plugins/${kind})
+endfunction()
+
+# A GoogleTest program from all .cpp files in the folder; each case becomes a ctest test.
+#   gamut_unit_test(<name> [target to link]...)
+function(gamut_unit_test name)
+  file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*.cpp")
+  add_executable(${name} ${sources})
+  target_link_libraries(${name} PRIVATE ${ARGN} GTest::gtest GTest::gmock GTest::gtest_main)
+  target_precompile_headers(${name} REUSE_FROM gamut_pch)
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60
+    PROPERTIES ENVIRONMENT "GAMUT_SOURCE=${PROJECT_SOURCE_DIR};GAMUT_BUILD=${CMAKE_BINARY_DIR}")
+endfunction()
