@@ -18,7 +18,7 @@ class __attribute__((visibility("default"))) Error : public std::runtime_error {
 }  // namespace gamut
 
 // Throws gamut::Error with the remaining arguments concatenated unless `condition` holds.
-#define GAMUT_CHECK(condition, ...)                          \
-  do {                                                       \
+#define GAMUT_CHECK(condition, ...)                                  \
+  do {                                                               \
     if (!(condition)) throw ::gamut::Error(::c10::str(__VA_ARGS__)); \
   } while (false)

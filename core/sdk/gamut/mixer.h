@@ -24,6 +24,18 @@ struct State {
     }
     throw Error(c10::str("this state has no tensor `", std::string(name), "`"));
   }
+  const at::Tensor& operator[](std::string_view name) const {
+    return const_cast<State&>(*this)[name];
+  }
+
+  // A snapshot to return to later: a plain copy shares tensors, and forward may write into them.
+  State clone() const {
+    State copy = *this;
+    for (auto& t : copy.tensors) {
+      if (t.tensor.defined()) t.tensor = t.tensor.detach().clone();
+    }
+    return copy;
+  }
 };
 
 // Everything about a call besides its input.
@@ -49,7 +61,10 @@ struct MixerContext {
 class __attribute__((visibility("default"))) Mixer : public Module {
  public:
   // x [batch, time, d_model] -> [batch, time, d_model], causal: output t depends on inputs <= t.
-  // Rows of the batch are independent. Repeated calls with equal inputs are bit-identical.
+  // Rows of the batch are independent. Repeated calls with equal inputs are bit-identical. The
+  // output has the dtype of x, which is that of the parameters; inner steps may use a wider one,
+  // never a narrower (`gamut check` takes gradients in float64). An x of another shape or dtype is
+  // a gamut::Error that says what was expected. Gradients need not flow through a state.
   virtual at::Tensor forward(const at::Tensor& x, MixerContext& context) = 0;
 
   // An empty state for `batch` rows, on the device of the parameters.

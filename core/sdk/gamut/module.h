@@ -35,9 +35,11 @@ class __attribute__((visibility("default"))) Module {
   const NamedTensors& buffers() const { return buffers_; }
 
  protected:
-  // Turns gradients on for floating-point tensors and returns the handle to keep.
+  // Turns gradients on and returns the handle to keep.
   at::Tensor register_parameter(const std::string& name, at::Tensor tensor) {
     add(parameters_, name, tensor);
+    GAMUT_CHECK(tensor.is_floating_point(), "parameter `", name, "` is ", tensor.dtype(),
+                ", which has no gradient; register it as a buffer");
     tensor.set_requires_grad(true);
     return tensor;
   }

@@ -1,4 +1,5 @@
-// Contract of an optimizer: parameter groups with options, a step, and a state that restores exactly.
+// Contract of an optimizer: parameter groups with options, a step, and a state that restores
+// exactly.
 #pragma once
 
 #include <gamut/module.h>
@@ -16,6 +17,8 @@ struct ParameterGroup {
 
 class __attribute__((visibility("default"))) Optimizer {
  public:
+  // Every option belongs to a group. The constructor gets the values that the caller gave for all
+  // groups, with defaults; options without one may be missing there.
   virtual ~Optimizer() = default;
 
   // Called before the first step; overridden by optimizers that refuse some parameters.
@@ -24,6 +27,7 @@ class __attribute__((visibility("default"))) Optimizer {
   const std::vector<ParameterGroup>& groups() const { return groups_; }
 
   // Updates every parameter that has a gradient, in place, without autograd. Deterministic.
+  // Parameters without one stay as they are.
   virtual void step() = 0;
 
   // Everything that the next step depends on besides parameters, gradients and options, as

@@ -1,7 +1,12 @@
 // Options of a plugin, declared once: names, types, defaults, ranges and documentation.
 //
 // The table drives validation, `gamut plugins show`, the editor stubs and the saved configuration.
-// A plugin declares the table and reads checked values; the host does the checking.
+// A plugin declares the table and reads checked values; the host does the checking:
+//
+//     return {option::integer("d_model", "width of the model").at_least(1),
+//             option::number("dropout", "share of outputs set to
+//             0").value(0.0).at_least(0).below(1), option::string("gate", "activation of the
+//             gate").value("silu").one_of({"silu", "none"})};
 #pragma once
 
 #include <gamut/error.h>
@@ -25,9 +30,8 @@ struct OptionValue;
 using OptionMap = std::map<std::string, OptionValue>;
 
 // One value. Nested tables serve plugins that wrap others (`mixer = {name = "gdn", ...}`).
-struct OptionValue
-    : std::variant<bool, int64_t, double, std::string, std::vector<int64_t>, std::vector<double>,
-                   std::shared_ptr<const OptionMap>> {
+struct OptionValue : std::variant<bool, int64_t, double, std::string, std::vector<int64_t>,
+                                  std::vector<double>, std::shared_ptr<const OptionMap>> {
   using variant::variant;
   const variant& base() const { return *this; }
 };
@@ -41,6 +45,8 @@ struct OptionSpec {
   bool is_optional = false;                  // may be absent; ask Options::has
   double minimum = -std::numeric_limits<double>::infinity();
   double maximum = std::numeric_limits<double>::infinity();
+  bool excludes_minimum = false;  // bounds hold for a number and for each element of a list
+  bool excludes_maximum = false;
   std::vector<std::string> choices;  // allowed values of a string option; empty: any
 
   OptionSpec value(OptionValue v) && {
@@ -57,6 +63,16 @@ struct OptionSpec {
   }
   OptionSpec at_most(double bound) && {
     maximum = bound;
+    return std::move(*this);
+  }
+  OptionSpec above(double bound) && {
+    minimum = bound;
+    excludes_minimum = true;
+    return std::move(*this);
+  }
+  OptionSpec below(double bound) && {
+    maximum = bound;
+    excludes_maximum = true;
     return std::move(*this);
   }
   OptionSpec one_of(std::vector<std::string> names) && {

@@ -75,13 +75,14 @@ struct GamutPluginRecord {
 #define GAMUT_PLUGIN_MAGIC 0x31475054554d4147ull /* "GAMUTPG1" */
 #define GAMUT_PLUGIN_SYMBOL "gamut_plugin"
 // The ELF section that repeats the tag, read from the file before the library is opened:
-// NUL-terminated `key=value` lines, see GAMUT_DETAIL_PLUGIN.
+// `key=value` lines after a first line "gamut-plugin", NUL-terminated, see GAMUT_DETAIL_TAG.
 #define GAMUT_PLUGIN_SECTION "gamut_tag"
 
-#define GAMUT_DETAIL_TAG(kind, name, version)                                                   \
-  "gamut-plugin\nsdk=" GAMUT_STRINGIFY(GAMUT_SDK_VERSION_MAJOR) "." GAMUT_STRINGIFY(            \
-      GAMUT_SDK_VERSION_MINOR) "\nlibtorch=" GAMUT_LIBTORCH_VERSION "\nabi=" GAMUT_ABI_TAG      \
-                               "\nkind=" kind "\nname=" name "\nversion=" version "\n"
+#define GAMUT_DETAIL_TAG(kind, name, version, description)                                 \
+  "gamut-plugin\nsdk=" GAMUT_STRINGIFY(GAMUT_SDK_VERSION_MAJOR) "." GAMUT_STRINGIFY(       \
+      GAMUT_SDK_VERSION_MINOR) "\nlibtorch=" GAMUT_LIBTORCH_VERSION "\nabi=" GAMUT_ABI_TAG \
+                               "\nkind=" kind "\nname=" name "\nversion=" version          \
+                               "\ndescription=" description "\n"
 
 #define GAMUT_DETAIL_PLUGIN(Kind, Class, kind, name, version, description)                      \
   namespace {                                                                                   \
@@ -98,7 +99,7 @@ struct GamutPluginRecord {
     return factory;                                                                             \
   }                                                                                             \
   __attribute__((used, section(GAMUT_PLUGIN_SECTION))) const char gamut_tag[] =                 \
-      GAMUT_DETAIL_TAG(kind, name, version);                                                    \
+      GAMUT_DETAIL_TAG(kind, name, version, description);                                       \
   }                                                                                             \
   extern "C" __attribute__((visibility("default"), used)) const GamutPluginRecord gamut_plugin; \
   const GamutPluginRecord gamut_plugin = {GAMUT_PLUGIN_MAGIC,                                   \

@@ -23,11 +23,11 @@ struct Audio {
 using RawData = std::variant<std::string, Audio>;
 
 struct TokenizerInfo {
-  int64_t vocab_size = 0;   // ids lie in [0, vocab_size)
-  int64_t codebooks = 1;    // rows of a code tensor
-  bool is_audio = false;    // what RawData must hold
-  double frame_rate = 0;    // code columns a second; 0 for text
-  int64_t sample_rate = 0;  // Hz; 0 for text
+  int64_t vocab_size = 0;                      // ids lie in [0, vocab_size)
+  int64_t codebooks = 1;                       // rows of a code tensor
+  bool is_audio = false;                       // what RawData must hold
+  double frame_rate = 0;                       // code columns a second; 0 for text
+  int64_t sample_rate = 0;                     // Hz; 0 for text
   std::map<std::string, int64_t> special_ids;  // "pad", "bos", "eos", "unk" where they exist
 };
 
@@ -44,8 +44,8 @@ class __attribute__((visibility("default"))) Tokenizer {
  public:
   virtual ~Tokenizer() = default;
   virtual TokenizerInfo info() const = 0;
-  virtual at::Tensor encode(const RawData& data) = 0;       // -> int64 [codebooks, steps]
-  virtual RawData decode(const at::Tensor& codes) = 0;      // special ids decode to nothing
+  virtual at::Tensor encode(const RawData& data) = 0;   // -> int64 [codebooks, steps]
+  virtual RawData decode(const at::Tensor& codes) = 0;  // special ids decode to nothing
   virtual std::unique_ptr<StreamEncoder> new_encoder() = 0;
 
   // Text only. Bytes that predicting `target` [n] after `previous` [n] accounts for, int64 [n]:
