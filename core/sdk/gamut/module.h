@@ -47,10 +47,12 @@ class __attribute__((visibility("default"))) Module {
     add(buffers_, name, tensor);
     return tensor;
   }
-  // Adopts the tensors of `child` under `name.`. The caller keeps the child alive.
+  // Adopts the tensors of `child` under `name.`, or under their own names when `name` is empty. The
+  // caller keeps the child alive.
   void register_module(const std::string& name, const Module& child) {
-    for (const auto& p : child.parameters()) add(parameters_, name + "." + p.name, p.tensor);
-    for (const auto& b : child.buffers()) add(buffers_, name + "." + b.name, b.tensor);
+    const std::string prefix = name.empty() ? "" : name + ".";
+    for (const auto& p : child.parameters()) add(parameters_, prefix + p.name, p.tensor);
+    for (const auto& b : child.buffers()) add(buffers_, prefix + b.name, b.tensor);
   }
 
  private:

@@ -23,8 +23,7 @@ class __attribute__((visibility("default"))) Optimizer {
 
   // Called before the first step; overridden by optimizers that refuse some parameters.
   virtual void add_group(ParameterGroup group) { groups_.push_back(std::move(group)); }
-  std::vector<ParameterGroup>& groups() { return groups_; }
-  const std::vector<ParameterGroup>& groups() const { return groups_; }
+  virtual std::vector<ParameterGroup>& groups() { return groups_; }
 
   // Updates every parameter that has a gradient, in place, without autograd. Deterministic.
   // Parameters without one stay as they are.

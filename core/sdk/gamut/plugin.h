@@ -84,34 +84,34 @@ struct GamutPluginRecord {
                                "\nkind=" kind "\nname=" name "\nversion=" version          \
                                "\ndescription=" description "\n"
 
-#define GAMUT_DETAIL_PLUGIN(Kind, Class, kind, name, version, description)                      \
-  namespace {                                                                                   \
-  class GamutFactory final : public ::gamut::FactoryOf<::gamut::Kind> {                         \
-   public:                                                                                      \
-    ::gamut::OptionTable options() const override { return Class::options(); }                  \
-    std::unique_ptr<::gamut::Kind> create(const ::gamut::Options& options,                      \
-                                          ::gamut::Host& host) const override {                 \
-      return std::make_unique<Class>(options, host);                                            \
-    }                                                                                           \
-  };                                                                                            \
-  const ::gamut::Factory* gamut_factory() {                                                     \
-    static const auto* factory = new GamutFactory; /* never destroyed: see Factory */           \
-    return factory;                                                                             \
-  }                                                                                             \
-  __attribute__((used, section(GAMUT_PLUGIN_SECTION))) const char gamut_tag[] =                 \
-      GAMUT_DETAIL_TAG(kind, name, version, description);                                       \
-  }                                                                                             \
-  extern "C" __attribute__((visibility("default"), used)) const GamutPluginRecord gamut_plugin; \
-  const GamutPluginRecord gamut_plugin = {GAMUT_PLUGIN_MAGIC,                                   \
-                                          sizeof(GamutPluginRecord),                            \
-                                          GAMUT_SDK_VERSION_MAJOR,                              \
-                                          GAMUT_SDK_VERSION_MINOR,                              \
-                                          GAMUT_LIBTORCH_VERSION,                               \
-                                          GAMUT_ABI_TAG,                                        \
-                                          kind,                                                 \
-                                          name,                                                 \
-                                          version,                                              \
-                                          description,                                          \
+#define GAMUT_DETAIL_PLUGIN(Kind, Class, kind, name, version, description)                \
+  namespace {                                                                             \
+  class GamutFactory final : public ::gamut::FactoryOf<::gamut::Kind> {                   \
+   public:                                                                                \
+    ::gamut::OptionTable options() const override { return Class::options(); }            \
+    std::unique_ptr<::gamut::Kind> create(const ::gamut::Options& options,                \
+                                          ::gamut::Host& host) const override {           \
+      return std::make_unique<Class>(options, host);                                      \
+    }                                                                                     \
+  };                                                                                      \
+  const ::gamut::Factory* gamut_factory() {                                               \
+    static const auto* factory = new GamutFactory; /* never destroyed: see Factory */     \
+    return factory;                                                                       \
+  }                                                                                       \
+  __attribute__((used, section(GAMUT_PLUGIN_SECTION))) const char gamut_tag[] =           \
+      GAMUT_DETAIL_TAG(kind, name, version, description);                                 \
+  }                                                                                       \
+  extern "C" __attribute__((visibility("default"))) const GamutPluginRecord gamut_plugin; \
+  const GamutPluginRecord gamut_plugin = {GAMUT_PLUGIN_MAGIC,                             \
+                                          sizeof(GamutPluginRecord),                      \
+                                          GAMUT_SDK_VERSION_MAJOR,                        \
+                                          GAMUT_SDK_VERSION_MINOR,                        \
+                                          GAMUT_LIBTORCH_VERSION,                         \
+                                          GAMUT_ABI_TAG,                                  \
+                                          kind,                                           \
+                                          name,                                           \
+                                          version,                                        \
+                                          description,                                    \
                                           &gamut_factory};
 
 #define GAMUT_MIXER(Class, name, version, description) \
