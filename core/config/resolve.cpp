@@ -6,9 +6,9 @@
 #include <algorithm>
 
 #include "config/convert.h"
-#include "config/nearest.h"
 #include "config/scalar.h"
 #include "gamut/error.h"
+#include "text/nearest.h"
 
 namespace gamut::config {
 namespace {
@@ -127,16 +127,10 @@ std::string kind_name(const RawNode& raw) {
                                     const std::string& key, const Source& source) {
   std::vector<std::string> known;
   for (const Node::Member& member : map.members) known.push_back(member.first);
-  std::string near = nearest(key, known);
-  std::string hint;
-  if (!near.empty()) {
-    hint = "; did you mean `" + join(path, near) + "`?";
-  } else if (known.empty()) {
-    hint = "; no keys are declared at " + map.declaration.text();
-  } else {
-    hint = "; known here: ";
-    for (const std::string& name : known) hint += (&name == &known[0] ? "" : ", ") + name;
-  }
+  std::string guess = text::nearest(key, known);
+  std::string hint = guess.empty() ? text::did_you_mean(key, known)
+                                   : "; did you mean `" + join(path, guess) + "`?";
+  if (known.empty()) hint = "; no keys are declared at " + map.declaration.text();
   throw Error(source.text() + ": unknown key `" + join(path, key) + "`" + hint);
 }
 
