@@ -1,0 +1,97 @@
+// gamut.native.system: the few things that a run needs of the machine and that Lua's own library
+// lacks: folders, whole-file writes, hashes, a monotonic clock and the memory in use.
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <system_error>
+
+#include "checkpoint/file.h"
+#include "checkpoint/hash.h"
+#include "gamut/error.h"
+#include "script/lua.h"
+
+namespace gamut::script {
+namespace {
+
+namespace fs = std::filesystem;
+
+// system.monotonic() -> seconds; only differences mean something.
+int monotonic(lua_State* L) {
+  using Seconds = std::chrono::duration<double>;
+  lua_pushnumber(L, Seconds(std::chrono::steady_clock::now().time_since_epoch()).count());
+  return 1;
+}
+
+// system.memory() -> resident bytes now, the most there were.
+int memory(lua_State* L) {
+  std::ifstream statm("/proc/self/statm");
+  int64_t total_pages = 0, resident_pages = 0;
+  statm >> total_pages >> resident_pages;
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  lua_pushinteger(L, resident_pages * sysconf(_SC_PAGESIZE));
+  lua_pushinteger(L, static_cast<lua_Integer>(usage.ru_maxrss) * 1024);
+  return 2;
+}
+
+// system.make_directories(path): parents too; an existing folder is fine.
+int make_directories(lua_State* L) {
+  const fs::path path = luaL_checkstring(L, 1);
+  std::error_code error;
+  fs::create_directories(path, error);
+  GAMUT_CHECK(!error, "cannot make the folder ", path.string(), ": ", error.message());
+  return 0;
+}
+
+// system.write_file(path, text): as a whole or not at all, flushed to disk.
+int write_file(lua_State* L) {
+  size_t size = 0;
+  const char* path = luaL_checkstring(L, 1);
+  const char* text = luaL_checklstring(L, 2, &size);
+  checkpoint::AtomicFile file{fs::path(path)};
+  file.file().write(text, size);
+  file.commit();
+  return 0;
+}
+
+// system.read_file(path) -> its bytes.
+int read_file(lua_State* L) {
+  const checkpoint::MappedFile file{fs::path(luaL_checkstring(L, 1))};
+  lua_pushlstring(L, reinterpret_cast<const char*>(file.data()), file.size());
+  return 1;
+}
+
+// system.exists(path) -> boolean.
+int exists(lua_State* L) {
+  std::error_code ignored;
+  lua_pushboolean(L, fs::exists(luaL_checkstring(L, 1), ignored));
+  return 1;
+}
+
+// system.sha256(path) -> 64 hexadecimal digits of a file's content.
+int sha256(lua_State* L) {
+  const checkpoint::MappedFile file{fs::path(luaL_checkstring(L, 1))};
+  lua_pushstring(L, checkpoint::sha256_hex(file.data(), file.size()).c_str());
+  return 1;
+}
+
+}  // namespace
+
+int open_system(lua_State* L) {
+  const luaL_Reg functions[] = {{"monotonic", guard<monotonic>},
+                                {"memory", guard<memory>},
+                                {"make_directories", guard<make_directories>},
+                                {"write_file", guard<write_file>},
+                                {"read_file", guard<read_file>},
+                                {"exists", guard<exists>},
+                                {"sha256", guard<sha256>},
+                                {nullptr, nullptr}};
+  luaL_newlib(L, functions);
+  return 1;
+}
+
+}  // namespace gamut::script

@@ -1,0 +1,72 @@
+-- What a run saves and how it comes back: weights, EMA, optimizers, random numbers, data position.
+
+local gamut = require "gamut"
+local store = require "gamut.native.checkpoint"
+
+local checkpoints = {}
+
+-- Tensors of all optimizers in one file; `1/exp_avg/blocks.0.mlp.up.weight` is the first's.
+local function optimizer_tensors(run)
+  local tensors = {}
+  for i, optimizer in ipairs(run.optimizers) do
+    for _, entry in ipairs(optimizer:state()) do
+      tensors[#tensors + 1] = {i .. "/" .. entry[1], entry[2]}
+    end
+  end
+  return tensors
+end
+
+local function random_tensors()
+  local states = {{"cpu", gamut.rng_state()}}
+  if gamut.cuda_available() then states[2] = {"cuda", gamut.rng_state("cuda")} end
+  return states
+end
+
+function checkpoints.save(run)
+  if run.saved_step == run.step then return end
+  local files = {
+    model = run.model:state_dict(), optimizer = optimizer_tensors(run), rng = random_tensors(),
+    ema = run.ema and run.ema:state() or nil,
+  }
+  store.save{
+    dir = run.folder:path("checkpoints"), step = run.step, keep = run.keep_checkpoints, files = files,
+    state = {
+      step = run.step, tokens = run.tokens, elapsed = run.elapsed, data = run.data:state(),
+      data_fingerprint = run.data.fingerprint, guard = run.guard:state(),
+    },
+  }
+  run.saved_step = run.step
+end
+
+-- The tensors of optimizer `index` from the joint file.
+local function tensors_of(file, index)
+  local prefix, list = index .. "/", {}
+  for _, entry in ipairs(file) do
+    if entry[1]:sub(1, #prefix) == prefix then list[#list + 1] = {entry[1]:sub(#prefix + 1), entry[2]} end
+  end
+  return list
+end
+
+local function check_data(run, state, path)
+  if state.data_fingerprint ~= run.data.fingerprint and not run.folder:accepts("data") then
+    error(("%s was trained on other data than this: fingerprint %s, now %s. Resume with the data it began with, or say --accept data")
+      :format(path, tostring(state.data_fingerprint), tostring(run.data.fingerprint)), 0)
+  end
+end
+
+function checkpoints.restore(run)
+  local saved = store.load(run.settings.resume, {step = run.settings.resume_step})
+  local state, files = saved.state, saved.files
+  check_data(run, state, saved.path)
+  run.model:load(files.model)
+  if run.ema then run.ema:load_state(files.ema) end
+  for i, optimizer in ipairs(run.optimizers) do optimizer:load_state(tensors_of(files.optimizer, i)) end
+  run.data:load_state(state.data)
+  run.guard:load_state(state.guard)
+  run.step, run.tokens, run.elapsed = state.step, state.tokens, state.elapsed
+  run.saved_step = run.step
+  gamut.set_rng_state(files.rng.cpu)
+  if files.rng.cuda and gamut.cuda_available() then gamut.set_rng_state(files.rng.cuda, "cuda") end
+end
+
+return checkpoints

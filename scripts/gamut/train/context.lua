@@ -1,0 +1,45 @@
+-- What `gamut run` tells the script that it runs: configuration, run folder, what to resume.
+
+local gamut = require "gamut"
+
+local context = {}
+
+-- Set by the run verb before the script starts; absent under `gamut exec` and in the REPL.
+local settings = package.loaded["gamut.native.run"]
+
+-- The table of the run verb, or an error that says how to start the script.
+function context.settings()
+  if not settings then
+    error("this script trains, so start it with `gamut run`, not `gamut exec`", 3)
+  end
+  return settings
+end
+
+local config
+
+-- The resolved configuration: config.yaml beside the script, then --config files, then key=value.
+-- Reading a key that is not there is an error that names the nearest one.
+function context.config()
+  if not config then
+    local given = context.settings()
+    if not given.config_path then
+      error(("there is no config.yaml beside %s; put one there: it declares the keys that can be set"):format(given.script), 2)
+    end
+    config = require("gamut.native.config").load(given.config_path, {files = given.config_files, overrides = given.overrides})
+  end
+  return config
+end
+
+-- "auto" is CUDA where a device answers, else the CPU; "cpu" and "cuda" are taken at their word.
+---@param wanted? "auto"|"cpu"|"cuda"|string
+function context.device(wanted)
+  wanted = wanted or "auto"
+  local available = gamut.cuda_available()
+  if wanted == "auto" then return available and "cuda" or "cpu" end
+  if wanted:match("^cuda") and not available then
+    error(("device `%s` was asked for, but no CUDA device answers here; `gamut --version` says what this program found"):format(wanted), 2)
+  end
+  return wanted
+end
+
+return context

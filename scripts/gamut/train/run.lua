@@ -1,0 +1,209 @@
+-- One training run: its folder, its loop, its checkpoints and its end.
+--
+-- The script owns the loop; this object gives it steps, counts tokens and time, and sees to it that
+-- a run stopped at any moment goes on where it was. `run.step` counts finished updates.
+
+local gamut = require "gamut"
+local checkpoints = require "gamut.train.checkpoints"
+local context = require "gamut.train.context"
+local folder = require "gamut.train.folder"
+local guard = require "gamut.train.guard"
+local system = require "gamut.native.system"
+
+local Run = {}
+Run.__index = Run
+
+local OPTIONS = {
+  model = "table", optimizers = "table", data = "table", steps = "number", seconds = "number",
+  tokens_per_step = "number", ema = "table", autocast = "string", guard = "table",
+  keep_checkpoints = "number",
+}
+
+local function check_options(options)
+  for key, value in pairs(options) do
+    local expected = OPTIONS[key]
+    if not expected then error(("train.start has no option `%s`"):format(tostring(key)), 3) end
+    if type(value) ~= expected and type(value) ~= "userdata" then
+      error(("train.start: `%s` must be a %s, got a %s"):format(key, expected, type(value)), 3)
+    end
+  end
+  for _, key in ipairs{"model", "optimizers", "data", "tokens_per_step"} do
+    if options[key] == nil then error(("train.start needs `%s`"):format(key), 3) end
+  end
+  if not options.steps and not options.seconds then
+    error("train.start needs an end: `steps`, `seconds` of training, or both", 3)
+  end
+end
+
+local function start(options)
+  check_options(options)
+  local settings = context.settings()
+  local config = context.config()
+  config:check_used()
+  local run = setmetatable({
+    settings = settings, config = config,
+    model = options.model, optimizers = options.optimizers, data = options.data, ema = options.ema,
+    total_steps = options.steps, budget_seconds = options.seconds,
+    tokens_per_step = options.tokens_per_step, autocast = options.autocast,
+    guard = guard.new(options.guard), keep_checkpoints = options.keep_checkpoints or 3,
+    dry_run = settings.dry_run, step = 0, tokens = 0, elapsed = 0.0, current = nil,
+  }, Run)
+  run.base_rates = run:rates()
+  run.folder = folder.open(run)
+  if settings.resume then checkpoints.restore(run) end
+  run.folder:begin(run)
+  run.model:train()
+  return run
+end
+
+-- The learning rate of every group as the script set it; schedules multiply these.
+function Run:rates()
+  local rates = {}
+  for i, optimizer in ipairs(self.optimizers) do
+    rates[i] = {}
+    for j, group in ipairs(optimizer.groups) do rates[i][j] = group.lr end
+  end
+  return rates
+end
+
+-- Iterates over the steps still to do: `for step in run:steps() do`. Ends at `steps`, at the time
+-- budget, or, after a checkpoint, on SIGINT and SIGTERM.
+function Run:steps()
+  return function()
+    self:close_step()
+    local signal = gamut.interrupted()
+    if signal then self:stop("interrupted by " .. signal, signal == "SIGTERM" and 143 or 130) end
+    if self.dry_run and self.step >= 2 then self.folder:finish_dry_run(self) end
+    if self.total_steps and self.step >= self.total_steps then return nil end
+    if self.budget_seconds and self.elapsed >= self.budget_seconds then return nil end
+    self.current = self.step + 1
+    self.step_started, self.step_untimed = system.monotonic(), 0.0
+    return self.current
+  end
+end
+
+function Run:close_step()
+  if not self.current then return end
+  if self.step ~= self.current then
+    error(("step %d ended without run:update, and run:healthy did not skip it"):format(self.current), 3)
+  end
+  self:stop_clock()
+  self.current = nil
+end
+
+-- Seconds of training up to now. Evaluation, sampling and checkpoints inside run:untimed don't count.
+function Run:stop_clock()
+  if not self.step_started then return end
+  self.step_seconds = system.monotonic() - self.step_started - self.step_untimed
+  self.elapsed = self.elapsed + self.step_seconds
+  self.step_started = nil
+end
+
+-- Runs `fn` outside of the training clock.
+function Run:untimed(fn, ...)
+  local began = system.monotonic()
+  local results = table.pack(pcall(fn, ...))
+  if self.step_started then self.step_untimed = self.step_untimed + system.monotonic() - began end
+  if not results[1] then error(results[2], 0) end
+  return table.unpack(results, 2, results.n)
+end
+
+-- Forward and backward over `count` micro-batches: `micro_step` returns the mean loss of one. The
+-- gradients are those of the mean over all; returns that mean. Each micro-step runs in a scope, and
+-- under autocast where the run asks for it.
+---@param count integer
+---@param micro_step fun(index: integer): Tensor
+---@return number loss
+function Run:accumulate(count, micro_step)
+  local total
+  for i = 1, count do
+    local loss = gamut.scope(function()
+      local value = self.autocast and gamut.autocast(self.autocast, micro_step, i) or micro_step(i)
+      local share = value / count
+      share:backward()
+      return share:detach()
+    end)
+    total = total and total + loss or loss
+  end
+  return total:item()
+end
+
+-- False when this step's loss or gradients are not fit for an update: the step is skipped, said and
+-- recorded, or the run stops, as the guard is set. See guard.lua.
+function Run:healthy(loss, norm)
+  local complaint = self.guard:judge(self.model, loss, norm)
+  if not complaint then
+    self.guard.consecutive = 0
+    return true
+  end
+  self.guard.skips, self.guard.consecutive = self.guard.skips + 1, self.guard.consecutive + 1
+  self.folder:event(self, "skipped", ("step %d skipped: %s"):format(self.current, complaint))
+  self:advance()
+  if self.guard.action == "stop" or self.guard.consecutive > self.guard.max_skips then
+    self:stop(("stopped by the guard after %d bad steps in a row"):format(self.guard.consecutive), 1)
+  end
+  return false
+end
+
+-- One step of every optimizer, at its groups' rates times `factor`; clears the gradients and moves
+-- the EMA.
+function Run:update(factor)
+  factor = factor or 1.0
+  for i, optimizer in ipairs(self.optimizers) do
+    for j, group in ipairs(optimizer.groups) do group.lr = self.base_rates[i][j] * factor end
+    optimizer:step()
+  end
+  if self.ema then self.ema:update() end
+  self.rate_factor = factor
+  self:advance()
+end
+
+function Run:advance()
+  for _, optimizer in ipairs(self.optimizers) do optimizer:zero_grad() end
+  self.step = self.current
+  self.tokens = self.tokens + self.tokens_per_step
+end
+
+-- Tokens a second of the step in hand, on the training clock.
+function Run:pace()
+  local seconds = self.step_started and system.monotonic() - self.step_started - self.step_untimed or self.step_seconds
+  return seconds and seconds > 0 and self.tokens_per_step / seconds or nil
+end
+
+-- Whether something done every `interval` steps is due now; also at the last step.
+function Run:due(interval)
+  if self.dry_run or not interval or interval <= 0 then return false end
+  return self.step % interval == 0 or self.step == self.total_steps
+end
+
+-- Records numbers under their names for this step: metrics.jsonl, TensorBoard, the progress line.
+---@param metrics table<string, number>
+function Run:log(metrics)
+  if not self.dry_run then self.folder:log(self, metrics) end
+end
+
+-- Writes a checkpoint of this step; the run can be resumed from it bit for bit.
+function Run:checkpoint()
+  if not self.dry_run then self:untimed(checkpoints.save, self) end
+end
+
+-- Keeps a text under samples/ and shows it in the report.
+function Run:sample(text)
+  if not self.dry_run then self.folder:sample(self, text) end
+end
+
+-- Checkpoints, says how to go on, and ends the process with `exit_code`.
+function Run:stop(reason, exit_code)
+  self:stop_clock()
+  self:checkpoint()
+  self.folder:stopped(self, reason)
+  os.exit(exit_code, true)
+end
+
+-- The run's regular end: last checkpoint, report.html, and where they are.
+function Run:finish()
+  self:checkpoint()
+  self.folder:finish(self)
+end
+
+return {start = start}
