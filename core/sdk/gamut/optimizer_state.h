@@ -12,7 +12,8 @@ namespace gamut {
 
 // Refuses what no optimizer here can update: undefined, non-leaf, integer or sparse tensors, and a
 // name or a tensor that an earlier group already has.
-inline void check_new_group(const std::vector<ParameterGroup>& groups, const ParameterGroup& group) {
+inline void check_new_group(const std::vector<ParameterGroup>& groups,
+                            const ParameterGroup& group) {
   std::unordered_set<std::string> names;
   std::unordered_map<const c10::TensorImpl*, std::string> tensors;
   for (const auto& earlier : groups) {
