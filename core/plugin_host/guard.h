@@ -20,19 +20,29 @@ struct Label {
   std::string text() const;
 };
 
+// What a plugin let escape that it did not write for a person: a LibTorch error, std::bad_alloc.
+class __attribute__((visibility("default"))) ForeignError : public Error {
+ public:
+  using Error::Error;
+};
+
 // Runs `body`; an exception becomes a gamut::Error that says who failed in what. Exceptions that
 // are not std::exception pass: Lua's own travel that way through mixers written in Lua.
 template <class Body>
 auto guarded(const Label& label, const char* operation, Body body) {
   auto because = [&](const std::string& message) {
-    return Error(label.text() + " failed in " + operation + ": " + message);
+    return label.text() + " failed in " + operation + ": " + message;
   };
   try {
     return body();
+  } catch (const ForeignError& error) {
+    throw ForeignError(because(error.what()));
+  } catch (const Error& error) {
+    throw Error(because(error.what()));
   } catch (const c10::Error& error) {
-    throw because(error.what_without_backtrace());
+    throw ForeignError(because(error.what_without_backtrace()));
   } catch (const std::exception& error) {
-    throw because(error.what());
+    throw ForeignError(because(error.what()));
   }
 }
 

@@ -33,7 +33,8 @@ class __attribute__((visibility("default"))) Optimizer {
   // tensors named `kind/parameter`, such as "exp_avg/blocks.0.mlp.up.weight". Loading it into a
   // fresh optimizer over the same groups gives bit-identical steps from there on.
   virtual NamedTensors state() const = 0;
-  // Throws gamut::Error that names missing, unexpected and misshapen entries.
+  // Copies the tensors. Throws gamut::Error that names missing, unexpected and misshapen entries,
+  // and then changes nothing.
   virtual void load_state(const NamedTensors& state) = 0;
 
  protected:

@@ -52,7 +52,8 @@ class __attribute__((visibility("default"))) Tokenizer {
   // the denominator of bits per byte. Undefined tensor for audio.
   virtual at::Tensor byte_counts(const at::Tensor& previous, const at::Tensor& target) = 0;
 
-  // As Mixer::query; for example "stream.decode/1".
+  // As Mixer::query. "text.normalizes/1" (any non-null pointer) says that decode gives back the text
+  // as the tokenizer normalises it, not byte by byte.
   virtual void* query(std::string_view /*id*/) { return nullptr; }
 };
 
