@@ -303,12 +303,10 @@ void apply_override(Node& config, const std::string& argument) {
   assign_members(parent, layer, parent_path);
 }
 
-Node load(const std::string& template_path, const std::vector<std::string>& layer_paths,
-          const std::vector<std::string>& overrides) {
-  Node config = declare(parse_yaml_file(template_path));
+void apply(Node& config, const std::vector<std::string>& layer_paths,
+           const std::vector<std::string>& overrides) {
   for (const std::string& path : layer_paths) apply_layer(config, parse_yaml_file(path));
   for (const std::string& argument : overrides) apply_override(config, argument);
-  return config;
 }
 
 }  // namespace gamut::config

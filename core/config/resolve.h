@@ -19,8 +19,8 @@ void apply_layer(Node& config, const RawNode& layer);
 // Applies `lr=0.1`, `optimizer.lr=0.1`, `betas.0=0.8` or `betas=[0.8, 0.9]`.
 void apply_override(Node& config, const std::string& argument);
 
-// All of it. Every error names the file and line, or the argument.
-Node load(const std::string& template_path, const std::vector<std::string>& layer_paths,
-          const std::vector<std::string>& overrides);
+// The files, then the arguments, in order. Every error names the file and line, or the argument.
+void apply(Node& config, const std::vector<std::string>& layer_paths,
+           const std::vector<std::string>& overrides);
 
 }  // namespace gamut::config
