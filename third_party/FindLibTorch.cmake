@@ -1,16 +1,22 @@
 # Finds LibTorch without its own CMake package, which demands a CUDA toolkit.
 #
 # Input:   GAMUT_LIBTORCH (cache or environment): the folder that holds lib/ and include/, for
-#          example .../site-packages/torch. Default: what `./gamut setup` unpacked.
+#          example .../site-packages/torch. Default: LibTorch_DEFAULT_ROOT, or what
+#          `./gamut setup` unpacked.
 # Targets: c10, torch_cpu and, where the library is there, torch_cuda (and c10_cuda).
 # Sets:    LibTorch_VERSION, LibTorch_ROOT.
 
 set(GAMUT_LIBTORCH "$ENV{GAMUT_LIBTORCH}" CACHE PATH "Folder of LibTorch that holds lib/ and include/")
+if(NOT LibTorch_DEFAULT_ROOT)
+  set(LibTorch_DEFAULT_ROOT "${CMAKE_CURRENT_LIST_DIR}/../.gamut/libtorch-2.11.0/torch")
+endif()
 set(_hints "${GAMUT_LIBTORCH}")
 if(NOT GAMUT_LIBTORCH)
-  set(_hints "${CMAKE_CURRENT_LIST_DIR}/../.gamut/libtorch-2.11.0/torch")
+  set(_hints "${LibTorch_DEFAULT_ROOT}")
 endif()
 
+# Looked for anew each time: another GAMUT_LIBTORCH must not meet the answer of the last one.
+unset(LibTorch_ROOT CACHE)
 find_path(LibTorch_ROOT NAMES include/ATen/ATen.h HINTS ${_hints} NO_DEFAULT_PATH)
 mark_as_advanced(LibTorch_ROOT)
 

@@ -1,4 +1,5 @@
 # How the tree's own targets are made: one function each for a core library, a plugin and a test.
+include(gamut_plugin)
 
 # A part of core: a static library of all .cpp files in the folder, sharing the precompiled header.
 #   gamut_core_library(<name> [target to link]...)
@@ -15,15 +16,14 @@ endfunction()
 function(gamut_tree_plugin kind name)
   file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*.cpp")
   set(target gamut_${kind}_${name})
-  add_library(${target} MODULE ${sources})
-  target_link_libraries(${target} PRIVATE gamut_sdk)
-  target_link_options(${target} PRIVATE LINKER:-z,defs)
+  gamut_add_plugin(${target} KIND ${kind} SOURCES ${sources})
   target_precompile_headers(${target} REUSE_FROM gamut_pch)
   set_target_properties(${target} PROPERTIES
-    PREFIX "" OUTPUT_NAME ${name} DEFINE_SYMBOL ""
+    OUTPUT_NAME ${name} DEFINE_SYMBOL ""
     LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/lib/gamut/plugins/${kind}"
     INSTALL_RPATH "$ORIGIN/../../..")
-  install(TARGETS ${target} LIBRARY DESTINATION lib/gamut/plugins/${kind})
+  add_dependencies(runtime ${target})
+  set_property(GLOBAL APPEND PROPERTY GAMUT_TREE_PLUGINS ${target})
 endfunction()
 
 # A GoogleTest program from all .cpp files in the folder; each case becomes a ctest test.
