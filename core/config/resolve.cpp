@@ -172,6 +172,7 @@ void assign_items(Node& list, const RawNode& raw, const std::string& path) {
     std::string item_path = join(path, std::to_string(i));
     Node item;
     item.type = list.element.value_or(Type::scalar);
+    item.open = true;  // of maps: what the items of a list may hold, the script knows
     item.declaration = list.declaration;
     bool nested = item.type == Type::map || item.type == Type::list;
     if (nested) check_kind(item, raw.items[i], item_path);

@@ -4,8 +4,9 @@
 //   config.diff(saved yaml file, configuration) -> list of {key, old, new, where}
 //
 // Reading a key that is not there is an error with the nearest name, and what a script never read
-// can be asked for: a setting that nothing uses is a mistake in one of the two.
-#include <algorithm>
+// can be asked for: a setting that nothing uses is a mistake in one of the two. Scalars, lists and
+// open maps arrive as ordinary Lua values, other maps as views as strict as the whole.
+#include <cctype>
 #include <set>
 #include <string>
 
@@ -65,12 +66,11 @@ void push_scalar(lua_State* L, const config::Scalar& value) {
   }
 }
 
-// A list becomes a table and a scalar itself, both then count as read. A map becomes a view, or a
-// table if `plain`.
+// A closed map becomes a view unless `plain`; all else an ordinary Lua value, and counts as read.
 void push_node(lua_State* L, const std::shared_ptr<Root>& root, const Node& node,
                const std::string& path, bool plain) {
   luaL_checkstack(L, 4, "configuration nested too deep");
-  if (node.type == Type::map && !plain) {
+  if (node.type == Type::map && !node.open && !plain) {
     push_view(L, {root, &node, path + "."});
     return;
   }
@@ -196,14 +196,28 @@ void push_field(lua_State* L, const char* name, const std::string& value) {
   lua_setfield(L, -2, name);
 }
 
-void append_unused(lua_State* L, const Root& root, const Node& node, const std::string& path) {
+bool mentions(const std::string& source, const std::string& key) {
+  auto is_word = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; };
+  for (size_t at = source.find(key); at != std::string::npos; at = source.find(key, at + 1)) {
+    const size_t end = at + key.size();
+    bool whole =
+        (at == 0 || !is_word(source[at - 1])) && (end == source.size() || !is_word(source[end]));
+    if (whole) return true;
+  }
+  return false;
+}
+
+// Appends to the list on top of the stack.
+void append_unused(lua_State* L, const Root& root, const Node& node, const std::string& path,
+                   const std::string& source) {
   if (root.read.count(&node)) return;
-  if (node.type == Type::map) {
+  if (node.type == Type::map && !node.open) {
     for (const auto& [key, value] : node.members) {
-      append_unused(L, root, value, path.empty() ? key : path + "." + key);
+      append_unused(L, root, value, path.empty() ? key : path + "." + key, source);
     }
     return;
   }
+  if (mentions(source, path.substr(path.rfind('.') + 1))) return;
   const std::string place = node.source.text();
   lua_createtable(L, 0, 3);
   push_field(L, "key", path);
@@ -212,11 +226,13 @@ void append_unused(lua_State* L, const Root& root, const Node& node, const std::
   lua_rawseti(L, -2, static_cast<lua_Integer>(lua_rawlen(L, -2)) + 1);
 }
 
-// view:unused() -> list of {key, where, message}: the settings that the script has not read.
+// view:unused([script text]) -> list of {key, where, message}: the settings that were not read and
+// whose names are no words of the text, so that the script will not read them later either.
 int unused(lua_State* L) {
   View& view = check_view(L, 1);
+  const std::string source = luaL_optstring(L, 2, "");
   lua_newtable(L);
-  append_unused(L, *view.root, *view.node, view.path.substr(0, view.path.rfind('.')));
+  append_unused(L, *view.root, *view.node, view.path.substr(0, view.path.rfind('.')), source);
   return 1;
 }
 
