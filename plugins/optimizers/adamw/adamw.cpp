@@ -28,7 +28,6 @@ class AdamW final : public Optimizer {
         option::number("weight_decay", "decoupled: each step multiplies weights by 1 - lr * this")
             .value(0.01)
             .at_least(0),
-        option::boolean("amsgrad", "divide by the largest second moment seen so far").value(false),
     };
   }
 
@@ -46,7 +45,6 @@ class AdamW final : public Optimizer {
       m.step = at::zeros({}, p.tensor.options().dtype(at::kFloat));
       m.mean = at::zeros_like(p.tensor);
       m.square = at::zeros_like(p.tensor);
-      if (group.options.boolean("amsgrad")) m.largest = at::zeros_like(p.tensor);
       moments.push_back(std::move(m));
     }
     moments_.push_back(std::move(moments));
@@ -68,7 +66,6 @@ class AdamW final : public Optimizer {
         entries.push_back({"step/" + name, m.step});
         entries.push_back({"exp_avg/" + name, m.mean});
         entries.push_back({"exp_avg_sq/" + name, m.square});
-        if (m.largest.defined()) entries.push_back({"max_exp_avg_sq/" + name, m.largest});
       }
     }
     return entries;
@@ -84,12 +81,11 @@ class AdamW final : public Optimizer {
     at::Tensor step;  // float32 scalar: updates so far, what the bias correction needs
     at::Tensor mean;
     at::Tensor square;
-    at::Tensor largest;  // amsgrad only
   };
 
   // The lists that one call of the kernel takes: one device, one dtype.
   struct Call {
-    std::vector<at::Tensor> parameters, gradients, means, squares, largest, steps;
+    std::vector<at::Tensor> parameters, gradients, means, squares, steps;
   };
 
   // The gradient with the parameter's dtype and memory layout, which the flat walk relies on.
@@ -119,16 +115,15 @@ class AdamW final : public Optimizer {
       call.parameters.push_back(p.tensor);
       call.means.push_back(m.mean);
       call.squares.push_back(m.square);
-      if (m.largest.defined()) call.largest.push_back(m.largest);
       call.steps.push_back(m.step);
     }
     const Options& o = group.options;
     for (auto& entry : calls) {
       Call& c = entry.second;
       at::_foreach_add_(c.steps, 1);
-      at::_fused_adamw_(c.parameters, c.gradients, c.means, c.squares, c.largest, c.steps,
-                        o.number("lr"), o.number("beta1"), o.number("beta2"),
-                        o.number("weight_decay"), o.number("eps"), !c.largest.empty(),
+      at::_fused_adamw_(c.parameters, c.gradients, c.means, c.squares, /*max_exp_avg_sqs=*/{},
+                        c.steps, o.number("lr"), o.number("beta1"), o.number("beta2"),
+                        o.number("weight_decay"), o.number("eps"), /*amsgrad=*/false,
                         /*maximize=*/false);
     }
   }

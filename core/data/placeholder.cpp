@@ -1,1 +1,0 @@
-// Placeholder, to be replaced in this very change.
