@@ -16,16 +16,16 @@ namespace {
 
 // Every point there is, so that a misspelt one is refused instead of never reached.
 constexpr const char* kPoints[] = {
+    "file.open",            // before a file is created
+    "file.reserve",         // before space for it is reserved
+    "file.write",           // before each piece of at most kPieceBytes
+    "file.fsync",           // before a file is flushed to disk
+    "file.close",           // before it is closed
+    "file.folder",          // before a folder's entries are flushed to disk
     "checkpoint.begin",     // save called, nothing done yet
-    "checkpoint.open",      // before a file is created
-    "checkpoint.reserve",   // before space for it is reserved
-    "checkpoint.write",     // before each piece of at most kPieceBytes
-    "checkpoint.fsync",     // before a file is flushed to disk
-    "checkpoint.close",     // before it is closed
     "checkpoint.manifest",  // all files stand, no manifest yet
     "checkpoint.rename",    // all is written, the step has no final name yet
     "checkpoint.renamed",   // it has
-    "checkpoint.folder",    // before a folder's entries are flushed to disk
     "checkpoint.prune",     // before an old step gets its name taken away
     "checkpoint.remove",    // before its files, or leftovers, are removed
     "checkpoint.done",      // save is about to return
@@ -77,6 +77,8 @@ void add_fault(std::string text) {
     text.resize(colon);
   }
   check_point(text);
+  GAMUT_CHECK(fault.error != kShortWrite || text == "file.write",
+              "GAMUT_FAIL_AT: only file.write can be SHORT, not ", text);
   fault.point = text;
 }
 

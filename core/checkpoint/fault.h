@@ -1,8 +1,8 @@
 // Fault points: named places where a test can make the program die or an operation fail.
 //
 //     GAMUT_FAIL_AT="checkpoint.rename:3"           SIGKILL at the third passing
-//     GAMUT_FAIL_AT="checkpoint.write:2=ENOSPC"     the second passing fails with that errno
-//     GAMUT_FAIL_AT="checkpoint.write:1=SHORT"      the first write is a short one
+//     GAMUT_FAIL_AT="file.write:2=ENOSPC"           the second passing fails with that errno
+//     GAMUT_FAIL_AT="file.write:1=SHORT"            the first write is a short one
 //
 // Several are separated by commas. Unset, a point costs one load and one branch.
 #pragma once

@@ -61,9 +61,13 @@ void fail(const std::string& what, const fs::path& path, int error) {
       c10::str("cannot ", what, " ", path.string(), ": ", std::strerror(error), advice(error)));
 }
 
+void pass_fault(const char* point, const fs::path& path) {
+  if (int error = fault(point); error > 0) fail("work on", path, error);
+}
+
 OutputFile::OutputFile(fs::path path) : path_(std::move(path)) {
   ignore_size_signal();
-  if (injected("checkpoint.open") == 0) {
+  if (injected("file.open") == 0) {
     descriptor_ = open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   }
   if (descriptor_ < 0) fail("create", path_, errno);
@@ -77,7 +81,7 @@ OutputFile::~OutputFile() {
 
 void OutputFile::reserve(uint64_t bytes) {
   if (bytes == 0) return;
-  int result = injected("checkpoint.reserve");
+  int result = injected("file.reserve");
   if (result == 0)
     result = fallocate(descriptor_, FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(bytes));
   // File systems without fallocate say so; anything but "no room" is left for write to find.
@@ -90,7 +94,7 @@ void OutputFile::write(const void* data, size_t bytes) {
   const char* next = static_cast<const char*>(data);
   while (bytes > 0) {
     size_t piece = std::min(bytes, kPieceBytes);
-    int forced = fault("checkpoint.write");
+    int forced = fault("file.write");
     if (forced == kShortWrite) piece = (piece + 1) / 2;
     if (forced > 0) fail("write", path_, forced);
     ssize_t written = ::write(descriptor_, next, piece);
@@ -105,10 +109,10 @@ void OutputFile::write(const void* data, size_t bytes) {
 }
 
 Digest OutputFile::finish() {
-  if (injected("checkpoint.fsync") != 0 || fsync(descriptor_) != 0) fail("flush", path_, errno);
+  if (injected("file.fsync") != 0 || fsync(descriptor_) != 0) fail("flush", path_, errno);
   // After a failed close the descriptor is gone, so the destructor must not close it again.
   int descriptor = std::exchange(descriptor_, -1);
-  bool failed = injected("checkpoint.close") != 0;
+  bool failed = injected("file.close") != 0;
   int error = errno;
   if (close(descriptor) != 0) failed = true, error = errno;
   if (failed) {
@@ -142,7 +146,7 @@ void sync_folder(const fs::path& folder) {
   const fs::path& path = folder.empty() ? fs::path(".") : folder;
   int descriptor = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0) fail("open", path, errno);
-  int result = injected("checkpoint.folder");
+  int result = injected("file.folder");
   if (result == 0) result = fsync(descriptor);
   int error = errno;
   close(descriptor);

@@ -18,6 +18,9 @@ constexpr size_t kPieceBytes = size_t{4} << 20;
 // Throws gamut::Error: "cannot <what> <path>: <words of the errno>".
 [[noreturn]] void fail(const std::string& what, const std::filesystem::path& path, int error);
 
+// Passes a fault point that has no operation of its own; throws when an error is to be injected.
+void pass_fault(const char* point, const std::filesystem::path& path);
+
 // A file being written. It must not exist yet. Destroyed without finish(), it is removed.
 class OutputFile {
  public:
