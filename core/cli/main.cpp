@@ -1,2 +1,74 @@
-// The program: one verb a file, see the other files of this folder.
-int main() { return 0; }
+// The program: reads the command line, runs one verb. See the other files of this folder.
+#include <ATen/Parallel.h>
+#include <gamut/error.h>
+#include <torch/headeronly/version.h>
+
+#include <cstdio>
+
+#include "cli/cli.h"
+#include "script/cuda.h"
+#include "script/lua.h"
+#include "script/signals.h"
+
+namespace gamut::cli {
+
+int report(const script::ScriptError& error) {
+  std::fflush(stdout);
+  std::fprintf(stderr, "gamut: %s\n", error.message.c_str());
+  if (!error.traceback.empty()) {
+    std::fprintf(stderr, "  called from\n%s", error.traceback.c_str());
+  }
+  const int code = script::interrupt_exit_code();
+  return code ? code : kScriptFailed;
+}
+
+void remark(const std::string& message) {
+  if (!message.empty()) std::fprintf(stderr, "gamut: %s\n", message.c_str());
+}
+
+namespace {
+
+void add_global_options(CLI::App& app, Context& context) {
+  app.set_version_flag("--version", "gamut " GAMUT_VERSION " with LibTorch " TORCH_VERSION);
+  app.add_option("--plugin-path", context.plugin_path,
+                 "Folders searched for plugins before GAMUT_PLUGIN_PATH and the installation")
+      ->delimiter(':');
+  app.add_option("--threads", context.threads, "Threads that an operator may use")
+      ->check(CLI::PositiveNumber);
+  app.add_option_function<std::string>(
+         "--traceback", [&](const std::string& how) { context.full_traceback = how == "full"; },
+         "`full` shows every Lua frame and the C++ stack of LibTorch's errors")
+      ->check(CLI::IsMember({"short", "full"}));
+  app.require_subcommand(1);
+  app.fallthrough(false);
+  app.footer(
+      "Exit codes: 0 success, 1 script failed, 2 usage, 3 configuration, 4 plugin,\n"
+      "130 and 143 ended by SIGINT and SIGTERM.");
+}
+
+int run(int argc, char** argv) {
+  Context context;
+  CLI::App app{"Gamut: a research platform for long-sequence models.", "gamut"};
+  add_global_options(app, context);
+  add_exec(app, context);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kSuccess : kUsage;
+  }
+  if (context.threads > 0) at::set_num_threads(context.threads);
+  remark(script::open_cuda());
+  return context.verb();
+}
+
+}  // namespace
+}  // namespace gamut::cli
+
+int main(int argc, char** argv) {
+  try {
+    return gamut::cli::run(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "gamut: %s\n", gamut::script::message_of(error).c_str());
+    return gamut::cli::kScriptFailed;
+  }
+}

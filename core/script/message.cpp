@@ -1,15 +1,42 @@
 // Turns C++ exceptions into the sentence that a user reads.
 #include <c10/util/Exception.h>
 
+#include <atomic>
+
+#include "script/interpreter.h"
 #include "script/lua.h"
 
 namespace gamut::script {
+namespace {
+
+std::atomic<bool> full_messages{false};
+
+// LibTorch's messages start with the sentence that matters. What follows may be lists of dispatch
+// keys and registrations, and advice for people who build LibTorch.
+std::string first_paragraph(std::string message) {
+  const auto cut = [&](const char* mark) {
+    const auto at = message.find(mark);
+    if (at != std::string::npos && at > 0) message.resize(at);
+  };
+  cut("\nException raised from");
+  cut("\nCUDA kernel errors might be asynchronously reported");
+  cut(" This could be because the operator doesn't exist for this backend");
+  cut("\n\n");
+  while (!message.empty() && (message.back() == '\n' || message.back() == ' ')) message.pop_back();
+  return message;
+}
+
+}  // namespace
+
+void set_full_messages(bool full) {
+  full_messages = full;
+}
 
 std::string message_of(const std::exception& error) {
-  if (const auto* torch_error = dynamic_cast<const c10::Error*>(&error)) {
-    return torch_error->what_without_backtrace();
-  }
-  return error.what();
+  const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
+  if (!torch_error) return error.what();
+  if (full_messages) return torch_error->what();
+  return first_paragraph(torch_error->what_without_backtrace());
 }
 
 }  // namespace gamut::script

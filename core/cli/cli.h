@@ -1,0 +1,41 @@
+// What the verbs of the program share.
+//
+// A verb is one file: it adds a subcommand whose callback sets Context::verb; main runs that after
+// the command line was read, so errors are told and turned into exit codes in one place.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "script/interpreter.h"
+
+namespace gamut::cli {
+
+enum ExitCode {
+  kSuccess = 0,
+  kScriptFailed = 1,      // a script, an experiment or a test raised an error
+  kUsage = 2,             // the command line is wrong
+  kBadConfiguration = 3,  // a configuration file or key=value is wrong
+  kBadPlugin = 4,         // a plugin cannot be found, loaded or does not conform
+};
+
+struct Context {
+  std::vector<std::filesystem::path> plugin_path;  // --plugin-path, first searched first
+  int threads = 0;                                 // --threads; 0: as LibTorch decides
+  bool full_traceback = false;                     // --traceback full
+  std::function<int()> verb;                       // what to run; returns the exit code
+};
+
+// Prints a failed script's message and call chain on stderr. Returns the exit code: kScriptFailed,
+// or 128 + signal when a signal ended it.
+int report(const script::ScriptError& error);
+
+// A remark for the user on stderr.
+void remark(const std::string& message);
+
+void add_exec(CLI::App& app, Context& context);
+
+}  // namespace gamut::cli

@@ -1,0 +1,77 @@
+#include "script/signals.h"
+
+#include <csignal>
+#include <cstdlib>
+
+namespace gamut::script {
+
+namespace detail {
+std::atomic<bool> raise_pending{false};
+}
+
+namespace {
+
+std::atomic<int> noted{0};
+lua_State* hooked = nullptr;
+OnSignal mode = OnSignal::note;
+
+void stop_hook(lua_State* L, lua_Debug*) {
+  detail::raise_interrupt(L);
+}
+
+// Everything here is safe in a handler; lua_sethook is meant to be called from one.
+void on_signal(int signal) {
+  if (noted.exchange(signal) != 0) {
+    std::signal(signal, SIG_DFL);
+    std::raise(signal);
+    return;
+  }
+  if (mode == OnSignal::note) return;
+  detail::raise_pending = true;
+  if (hooked) {
+    lua_sethook(hooked, stop_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
+  }
+}
+
+}  // namespace
+
+void detail::raise_interrupt(lua_State* L) {
+  raise_pending = false;
+  lua_sethook(L, nullptr, 0, 0);
+  if (hooked) lua_sethook(hooked, nullptr, 0, 0);
+  luaL_error(L, "interrupted");
+  std::abort();  // not reached: luaL_error throws
+}
+
+void handle_signals(lua_State* L, OnSignal how) {
+  hooked = L;
+  mode = how;
+  struct sigaction action = {};
+  action.sa_handler = on_signal;
+  action.sa_flags = SA_NODEFER;  // so that the second press gets through while the first is handled
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+const char* interrupted() {
+  switch (noted.load()) {
+    case 0:
+      return nullptr;
+    case SIGTERM:
+      return "SIGTERM";
+    default:
+      return "SIGINT";
+  }
+}
+
+void clear_interrupt() {
+  noted = 0;
+  detail::raise_pending = false;
+}
+
+int interrupt_exit_code() {
+  const int signal = noted.load();
+  return signal ? 128 + signal : 0;
+}
+
+}  // namespace gamut::script

@@ -1,0 +1,29 @@
+// What the tensor bridge keeps for each Lua state: found in constant time from any coroutine.
+#pragma once
+
+#include <cstddef>
+
+#include "script/lua.h"
+
+namespace gamut::script {
+
+struct Scope;
+
+struct BridgeState {
+  const void* tensor_metatable = nullptr;  // identity of the metatable that marks a tensor
+  Scope* scope = nullptr;                  // innermost open scope, or null
+
+  // Bytes of storage that Lua's collector cannot see, see memory.cpp.
+  size_t live_bytes = 0;
+  size_t collect_at = 0;
+};
+
+// Lua gives each state room for one pointer and copies it into new coroutines.
+inline BridgeState*& bridge_slot(lua_State* L) {
+  return *static_cast<BridgeState**>(lua_getextraspace(L));
+}
+inline BridgeState& bridge(lua_State* L) {
+  return *bridge_slot(L);
+}
+
+}  // namespace gamut::script
