@@ -57,4 +57,9 @@ inline at::Tensor weight(const std::string& scheme, at::IntArrayRef shape, doubl
   return kaiming_uniform(shape);
 }
 
+// `w` times `factor`, in place; 0 gives plain zeros, with no negative ones.
+inline at::Tensor scaled(at::Tensor w, double factor) {
+  return factor == 0 ? w.zero_() : w.mul_(factor);
+}
+
 }  // namespace gamut::init
