@@ -1,0 +1,30 @@
+// A mixer written in Lua behind the C++ contract, so that plugins that wrap mixers, and the
+// conformance suite, can run it.
+#pragma once
+
+#include <gamut/mixer.h>
+
+#include <memory>
+
+#include "script/active_state.h"
+
+namespace gamut::script {
+
+class LuaMixer final : public Mixer {
+ public:
+  // Constructs an instance of the Lua class that `class_reference` refers to in the registry of the
+  // cell's state, from checked options. Throws gamut::Error with the Lua message and its line.
+  LuaMixer(std::shared_ptr<StateHandle::Cell> cell, int class_reference, const Options& options);
+  ~LuaMixer() override;
+
+  at::Tensor forward(const at::Tensor& x, MixerContext& context) override;
+  State new_state(int64_t batch) const override;
+
+ private:
+  lua_State* state() const;
+
+  std::shared_ptr<StateHandle::Cell> cell_;
+  int instance_ = LUA_NOREF;
+};
+
+}  // namespace gamut::script

@@ -1,0 +1,115 @@
+-- Sampling from a model that carries a state: the prompt in one call, then one step a call.
+local gamut = require "gamut"
+
+local generate = {}
+
+-- Keeps the k largest logits.
+local function keep_top_k(logits, k)
+  local largest = logits:topk(math.min(k, logits.shape[#logits.shape]))
+  return logits:masked_fill(logits:lt(largest:narrow(-1, -1, 1)), -math.huge)
+end
+
+-- Keeps the smallest set of most likely ids whose probability reaches p (Holtzman et al. 2019).
+local function keep_top_p(logits, p)
+  local sorted, order = logits:sort(-1, true)
+  local probabilities = sorted:softmax(-1)
+  -- An id stays when the ids before it do not reach p yet; so the first always stays.
+  local beyond = (probabilities:cumsum(-1) - probabilities):ge(p)
+  return logits:masked_fill(gamut.zeros_like(beyond):scatter(-1, order, beyond), -math.huge)
+end
+
+local OPTIONS = { temperature = true, top_k = true, top_p = true, generator = true }
+
+local function check(options, known)
+  for name in pairs(options) do
+    if not known[name] then
+      local names = {}
+      for key in pairs(known) do names[#names + 1] = key end
+      table.sort(names)
+      error(("unknown option `%s`; there are %s"):format(tostring(name), table.concat(names, ", ")), 3)
+    end
+  end
+  local temperature, top_k, top_p = options.temperature or 1.0, options.top_k, options.top_p
+  if temperature < 0 then error(("temperature must be 0 or more, not %g"):format(temperature), 3) end
+  if top_k and (math.type(top_k) ~= "integer" or top_k < 1) then
+    error(("top_k must be a positive integer, not %s"):format(tostring(top_k)), 3)
+  end
+  if top_p and not (top_p > 0 and top_p <= 1) then
+    error(("top_p must lie above 0 and up to 1, not %s"):format(tostring(top_p)), 3)
+  end
+end
+
+local function draw(logits, options)
+  local temperature = options.temperature or 1.0
+  if temperature == 0 then return logits:argmax(-1) end
+  local scaled = logits:to { dtype = "float32" } / temperature
+  if options.top_k then scaled = keep_top_k(scaled, options.top_k) end
+  if options.top_p then scaled = keep_top_p(scaled, options.top_p) end
+  local shape = scaled.shape
+  local rows = scaled:softmax(-1):reshape { -1, shape[#shape] }
+  shape[#shape] = nil
+  return rows:multinomial(1, false, { generator = options.generator }):reshape(shape)
+end
+
+---Draws ids from logits.
+---@param logits gamut.Tensor [..., vocab_size]
+---@param options? {temperature?: number, top_k?: integer, top_p?: number, generator?: any} temperature 0 takes the most likely
+---@return gamut.Tensor int64 [...]
+function generate.sample(logits, options)
+  options = options or {}
+  check(options, OPTIONS)
+  return draw(logits, options)
+end
+
+local GENERATE_OPTIONS = {
+  steps = true, temperature = true, top_k = true, top_p = true, generator = true, seed = true, on_step = true,
+}
+
+-- Runs fn with the model in evaluation mode, and puts the mode back whatever happens.
+local function evaluating(model, fn)
+  local training = model.training
+  model:eval()
+  local succeeded, result = xpcall(function() return gamut.no_grad(fn) end, debug.traceback)
+  model:train(training)
+  if not succeeded then error(result, 0) end
+  return result
+end
+
+---Continues a prompt: [batch, time] or [batch, codebooks, time] in, the same with `steps` more out.
+---
+---`seed` makes a generator of its own, so the run's random numbers stay as they are; a `generator` may be
+---given instead. `on_step(ids, step)` sees the ids [batch] or [batch, codebooks] of each step from 0,
+---and may return others to take in their place, or false to stop.
+---@param model gamut.nn.Module with new_state and next_logits, such as nn.Decoder
+---@param prompt gamut.Tensor int64
+---@param options {steps: integer, temperature?: number, top_k?: integer, top_p?: number, seed?: integer, generator?: any, on_step?: function}
+---@return gamut.Tensor
+function generate.generate(model, prompt, options)
+  check(options, GENERATE_OPTIONS)
+  if math.type(options.steps) ~= "integer" or options.steps < 0 then
+    error(("nn.generate needs steps, a number of tokens, not %s"):format(tostring(options.steps)), 2)
+  end
+  if prompt.shape[#prompt.shape] == 0 then
+    error("nn.generate needs a prompt of one token or more", 2)
+  end
+  local settings = {
+    temperature = options.temperature, top_k = options.top_k, top_p = options.top_p,
+    generator = options.generator or options.seed and gamut.generator { seed = options.seed } or nil,
+  }
+  return evaluating(model, function()
+    local state = model:new_state(prompt.shape[1])
+    local pieces, input = { prompt }, prompt
+    for step = 0, options.steps - 1 do
+      local ids = gamut.scope(function()
+        return draw(model:next_logits(input, { state = state }), settings)
+      end)
+      local changed = options.on_step and options.on_step(ids, step)
+      if changed == false then break end
+      input = (changed or ids):unsqueeze(-1)
+      pieces[#pieces + 1] = input
+    end
+    return gamut.cat(pieces, -1)
+  end)
+end
+
+return generate

@@ -1,0 +1,143 @@
+-- Sequence mixers by name, from plugins and from Lua, under one contract.
+--
+-- A mixer maps x [batch, time, d_model] to the same shape, causally. Its second argument is a context
+-- table; everything in it is optional.
+local fields = require "gamut.nn.fields"
+local module = require "gamut.nn.module"
+local native = require "gamut.native.nn"
+local plugins = require "gamut.native.plugins"
+
+---@class gamut.nn.Context
+---@field positions? gamut.Tensor int64 [time], position of each step; default: 0, 1, 2, ... in each document
+---@field cu_seqlens? gamut.Tensor int64 [documents + 1], on the CPU: where packed documents start in the flattened [batch * time] steps, from 0 to batch * time; every row start is among them
+---@field training? boolean default: whether the module is in training mode
+---@field state? gamut.State continued from and updated, so that prefill and one-token steps are one call
+
+---@class gamut.State : {[string]: gamut.Tensor}
+---@field position integer how many tokens it has read
+---@field tensors gamut.nn.NamedTensor[]
+
+---@class gamut.nn.Mixer : gamut.nn.Module
+---@field name string
+---@field options table<string, any> all of them, with defaults
+
+local mixer = {}
+
+-- A mixer of a shared library. Its tensors are registered under the names that the plugin gave them;
+-- `mixer["q_proj.weight"]` is one.
+---@class gamut.nn.PluginMixer : gamut.nn.Mixer
+local PluginMixer = module.class "PluginMixer"
+
+function PluginMixer:init(name, options)
+  self.name = name
+  self.native = plugins.mixer(name, options)
+  self.options = self.native:options()
+  for _, entry in ipairs(self.native:tensors()) do
+    local is_parameter = entry.kind == "parameter"
+    self[entry.name] = fields.mark(entry.tensor, is_parameter and "parameter" or "buffer")
+  end
+end
+
+---@param x gamut.Tensor [batch, time, d_model]
+---@param context? gamut.nn.Context
+---@return gamut.Tensor [batch, time, d_model]
+function PluginMixer:forward(x, context) return self.native:forward(x, context, self.training) end
+
+---An empty state for that many rows.
+---@param batch integer
+---@return gamut.State
+function PluginMixer:new_state(batch) return self.native:new_state(batch) end
+
+function PluginMixer:label() return self.name end
+
+-- Classes of mixers written in Lua, by name.
+local registered = {}
+-- A parameter of each of them, whose dtype x must have.
+local first_parameter = setmetatable({}, { __mode = "k" })
+
+local function check_input(self, x)
+  local d_model, parameter = self.options.d_model, first_parameter[self]
+  if not native.is_tensor(x) then error(("x must be a tensor, not a %s"):format(type(x)), 0) end
+  local shape = x.shape
+  if #shape ~= 3 or (d_model and shape[3] ~= d_model) then
+    error(("x must be [batch, time, %s], not [%s]")
+      :format(d_model or "d_model", table.concat(shape, ", ")), 0)
+  end
+  if parameter and x.dtype ~= parameter.dtype then
+    error(("x is %s and the mixer's parameters are %s; convert one of them")
+      :format(x.dtype, parameter.dtype), 0)
+  end
+end
+
+-- The forward of a Lua mixer with what every mixer does: check x, fill the context.
+local function complete(forward)
+  return function(self, x, context)
+    check_input(self, x)
+    if not context then
+      context = { training = self.training }
+    elseif context.training == nil then
+      context = setmetatable({ training = self.training }, { __index = context })
+    end
+    return forward(self, x, context)
+  end
+end
+
+---A mixer by name, with options checked against its table.
+---@param name string such as "attention" or "gdn"
+---@param options table<string, any>
+---@return gamut.nn.Mixer
+function mixer.new(name, options)
+  local class = registered[name]
+  if class then return class(plugins.check_options("mixer", name, options)) end
+  return PluginMixer(name, options)
+end
+
+---Whether the mixer declares an option of that name.
+---@param name string
+---@param option string
+function mixer.declares(name, option)
+  for _, spec in ipairs(plugins.options("mixer", name)) do
+    if spec.name == option then return true end
+  end
+  return false
+end
+
+---A state for a mixer written in Lua: named tensors, and how many tokens were read (0 at first).
+---@param tensors {[1]: string, [2]: gamut.Tensor}[]
+---@return gamut.State
+function mixer.state(tensors) return plugins.state(tensors) end
+
+---Registers a mixer written in Lua under the contract of the C++ ones. From then on nn.mixer(name)
+---makes one, plugins that wrap mixers can ask for it, and `gamut check FILE.lua` tests it.
+---
+---    local Average = nn.module "average"
+---    function Average:init(options) ... end          -- options: checked, with defaults
+---    function Average:forward(x, context) ... end    -- context.training, .state, .cu_seqlens, .positions
+---    function Average:new_state(batch) return nn.state { { "sum", gamut.zeros { batch, self.d } } } end
+---    nn.register_mixer("average", Average, {
+---      { "d_model", "integer", min = 1, doc = "width of the input" },
+---      { "rate", "number", default = 0.5, min = 0, max = 1, doc = "how fast it forgets" },
+---    })
+---
+---Types are boolean, integer, number, string (with `choices`), integers, numbers and table. An option
+---without default is required unless `optional = true`.
+---@param name string
+---@param class gamut.nn.Class
+---@param options {[1]: string, [2]: string, default: any, min: number?, max: number?, choices: string[]?, optional: boolean?, doc: string}[]
+function mixer.register(name, class, options)
+  if rawget(class, "forward") == nil or class.new_state == nil then
+    error(("mixer `%s` needs a forward(x, context) and a new_state(batch)"):format(name), 2)
+  end
+  local Registered = module.class(class.class_name, class)
+  Registered.forward = complete(class.untracked_forward)
+  function Registered:init(checked)
+    self.name, self.options = name, checked
+    class.init(self, checked)
+    first_parameter[self] = self:parameters()[1]
+  end
+  function Registered:label() return self.name end
+  plugins.register_mixer(name, options, Registered)
+  registered[name] = Registered
+end
+
+return mixer

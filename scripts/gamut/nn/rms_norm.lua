@@ -1,0 +1,25 @@
+-- RMS normalisation over the last dimension: x / sqrt(mean(x^2) + eps) * weight.
+local gamut = require "gamut"
+local module = require "gamut.nn.module"
+
+---@class gamut.nn.RMSNorm : gamut.nn.Module
+---@field weight gamut.Tensor? [d]; absent in a weightless norm
+---@overload fun(d: integer, options?: {eps?: number, weight?: boolean}): gamut.nn.RMSNorm
+local RMSNorm = module.class "RMSNorm"
+
+---The mean of squares is taken in float32 whatever the input's type.
+---@param d integer
+---@param options? {eps?: number, weight?: boolean} eps: default 1e-5; weight: default true, starts at 1
+function RMSNorm:init(d, options)
+  options = options or {}
+  self.d, self.eps = d, options.eps or 1e-5
+  if options.weight ~= false then self.weight = module.parameter(gamut.ones { d }) end
+end
+
+---@param x gamut.Tensor [..., d]
+---@return gamut.Tensor [..., d]
+function RMSNorm:forward(x) return gamut.rms_norm(x, { self.d }, self.weight, self.eps) end
+
+function RMSNorm:summary() return self.weight and tostring(self.d) or self.d .. ", weightless" end
+
+return RMSNorm
