@@ -47,16 +47,6 @@ std::string content_hash(const Shard& shard) {
   return checkpoint::xxh3_hex(hashes.data(), hashes.size());
 }
 
-std::vector<fs::path> match_pattern(const std::string& pattern) {
-  glob_t found;
-  std::vector<fs::path> files;
-  if (glob(pattern.c_str(), 0, nullptr, &found) == 0) {
-    files.assign(found.gl_pathv, found.gl_pathv + found.gl_pathc);
-  }
-  globfree(&found);
-  return files;
-}
-
 }  // namespace
 
 TokenSet::TokenSet(const std::vector<fs::path>& files, int64_t vocab_size)
@@ -99,6 +89,16 @@ std::string TokenSet::fingerprint() const {
                       content_hash(*shard), "\n");
   }
   return "xxh3:" + checkpoint::xxh3_hex(lines.data(), lines.size());
+}
+
+std::vector<fs::path> match_pattern(const std::string& pattern) {
+  glob_t found;
+  std::vector<fs::path> files;
+  if (glob(pattern.c_str(), 0, nullptr, &found) == 0) {
+    files.assign(found.gl_pathv, found.gl_pathv + found.gl_pathc);
+  }
+  globfree(&found);
+  return files;
 }
 
 std::vector<fs::path> find_shards(const std::string& path, const std::string& split) {

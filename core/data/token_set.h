@@ -48,4 +48,7 @@ class TokenSet {
 // gamut::Error when there is none.
 std::vector<std::filesystem::path> find_shards(const std::string& path, const std::string& split);
 
+// Files and folders that match a shell pattern, sorted; none is no error.
+std::vector<std::filesystem::path> match_pattern(const std::string& pattern);
+
 }  // namespace gamut::data

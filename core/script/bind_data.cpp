@@ -54,6 +54,12 @@ int find_shards(lua_State* L) {
   return 1;
 }
 
+// data.glob(pattern) -> list of paths, empty when nothing matches.
+int glob_paths(lua_State* L) {
+  push_paths(L, data::match_pattern(luaL_checkstring(L, 1)));
+  return 1;
+}
+
 // data.token_set(list of paths, vocab_size or nil) -> set.
 int token_set(lua_State* L) {
   luaL_checktype(L, 1, LUA_TTABLE);
@@ -267,13 +273,11 @@ void open_classes(lua_State* L) {
 
 int open_data(lua_State* L) {
   open_classes(L);
-  const luaL_Reg functions[] = {{"find_shards", guard_for_user<find_shards>},
-                                {"token_set", guard_for_user<token_set>},
-                                {"loader", guard_for_user<loader>},
-                                {"windows", guard_for_user<windows>},
-                                {"shard_writer", guard_for_user<shard_writer>},
-                                {"corpus", guard_for_user<corpus>},
-                                {nullptr, nullptr}};
+  const luaL_Reg functions[] = {
+      {"find_shards", guard_for_user<find_shards>}, {"glob", guard_for_user<glob_paths>},
+      {"token_set", guard_for_user<token_set>},     {"loader", guard_for_user<loader>},
+      {"windows", guard_for_user<windows>},         {"shard_writer", guard_for_user<shard_writer>},
+      {"corpus", guard_for_user<corpus>},           {nullptr, nullptr}};
   luaL_newlib(L, functions);
   return 1;
 }

@@ -1,0 +1,69 @@
+-- Training batches from a token set, in order or shuffled, made ahead of time on a thread.
+
+local check = require "gamut.data.options"
+local native = require "gamut.native.data"
+
+---@class gamut.data.Loader
+---@field fingerprint string of the set, for resuming on the same data
+---@field windows integer of an epoch of the shuffled order
+---@field set gamut.data.TokenSet
+local Loader = {}
+Loader.__index = Loader
+
+---Batches without end. `order = "sequential"` is the stream of Parameter Golf: each batch is the
+---next batch * context + 1 tokens. `order = "shuffled"` visits windows of `context` tokens, each once
+---an epoch, in an order that `seed` and the epoch give; it costs no memory whatever the size.
+---@param set gamut.data.TokenSet
+---@param options {batch: integer, context: integer, order?: "sequential"|"shuffled", seed?: integer, prefetch?: integer, device?: string}
+---@return gamut.data.Loader
+local function batches(set, options)
+  check("data.batches", options, {
+    batch = "integer", context = "integer", order = "string?", seed = "integer?",
+    prefetch = "integer?", device = "string?",
+  })
+  local order = options.order or "sequential"
+  if order ~= "sequential" and order ~= "shuffled" then
+    error(("data.batches: order must be \"sequential\" or \"shuffled\", got %q"):format(order), 2)
+  end
+  local source = native.loader(set, {
+    batch = options.batch, context = options.context, shuffled = order == "shuffled",
+    seed = options.seed, prefetch = options.prefetch,
+  })
+  return setmetatable({
+    source = source, set = set, order = order, seed = options.seed or 0, context = options.context,
+    device = options.device, windows = source:windows(), fingerprint = set.fingerprint,
+  }, Loader)
+end
+
+---@return gamut.Tensor x int64 [batch, context]
+---@return gamut.Tensor y the same, one token later
+function Loader:next()
+  local x, y = self.source:next()
+  if self.device and self.device ~= "cpu" then return x:to(self.device), y:to(self.device) end
+  return x, y
+end
+
+---Where the next batch begins, as a plain table; what lies ready in the queue does not count.
+---@return table
+function Loader:state()
+  return {
+    order = self.order, seed = self.seed, context = self.context,
+    position = self.source:position(),
+  }
+end
+
+---Goes there. The batch size and the queue may differ from those of the saved loader; what gives
+---positions their meaning may not.
+---@param state table
+function Loader:load_state(state)
+  local fixed = self.order == "shuffled" and {"order", "seed", "context"} or {"order"}
+  for _, key in ipairs(fixed) do
+    if state[key] ~= self[key] then
+      error(("the saved data position belongs to %s %s, this loader has %s; resume with the %s it was saved with")
+        :format(key, tostring(state[key]), tostring(self[key]), key), 2)
+    end
+  end
+  self.source:seek(state.position)
+end
+
+return batches

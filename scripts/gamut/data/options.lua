@@ -1,0 +1,48 @@
+-- Options in a table, checked: unknown names, wrong types and missing ones are errors in words.
+
+local plugins = require "gamut.native.tensor"
+
+-- "integer?" is an integer or nothing; "integer" must be given.
+local function fits(value, kind)
+  if kind == "integer" then return math.type(value) == "integer" end
+  if kind == "any" then return true end
+  return type(value) == kind
+end
+
+local function names_of(known)
+  local names = {}
+  for name in pairs(known) do names[#names + 1] = name end
+  table.sort(names)
+  return names
+end
+
+---@param who string what the options belong to, for messages
+---@param options table?
+---@param known table<string, string> type by name; a `?` at its end makes it optional
+---@return table options
+local function check(who, options, known)
+  if options == nil then options = {} end
+  if type(options) ~= "table" then
+    error(("%s takes its options as a table, got a %s"):format(who, type(options)), 3)
+  end
+  for name in pairs(options) do
+    if not known[name] then
+      local names = names_of(known)
+      local near = plugins.nearest(names, tostring(name))
+      local hint = #near > 0 and ("; did you mean `%s`?"):format(near[1])
+        or ("; it has `%s`"):format(table.concat(names, "`, `"))
+      error(("%s has no option `%s`%s"):format(who, tostring(name), hint), 3)
+    end
+  end
+  for _, name in ipairs(names_of(known)) do
+    local kind, optional = known[name]:match "^(%a+)(%??)$"
+    local value = options[name]
+    if value == nil and optional == "" then error(("%s needs `%s`"):format(who, name), 3) end
+    if value ~= nil and not fits(value, kind) then
+      error(("%s: `%s` must be a %s, got %s (%s)"):format(who, name, kind, tostring(value), type(value)), 3)
+    end
+  end
+  return options
+end
+
+return check
