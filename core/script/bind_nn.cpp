@@ -6,7 +6,9 @@
 #include <cstdint>
 
 #include "gamut/error.h"
+#include "script/state.h"
 #include "script/tensor.h"
+#include "script/traceback.h"
 
 namespace gamut::script {
 namespace {
@@ -46,6 +48,15 @@ int set_data(lua_State* L) {
   return 0;
 }
 
+// nn.remember_origin(message): called by a message handler that will raise this message again, so
+// that the traceback the user sees starts where the error was.
+int remember_origin(lua_State* L) {
+  BridgeState& state = bridge(L);
+  state.origin.message = luaL_checkstring(L, 1);
+  state.origin.traceback = lua_traceback(L, 1, state.library_folder, state.full_traceback);
+  return 0;
+}
+
 // nn.erf(number) -> number, by the C library, as Python's math.erf.
 int erf_of(lua_State* L) {
   lua_pushnumber(L, std::erf(luaL_checknumber(L, 1)));
@@ -60,6 +71,7 @@ int open_nn(lua_State* L) {
                                 {"is_leaf", guard<is_leaf>},
                                 {"is_floating_point", guard<is_floating_point>},
                                 {"set_data", guard<set_data>},
+                                {"remember_origin", guard<remember_origin>},
                                 {"erf", guard<erf_of>},
                                 {nullptr, nullptr}};
   luaL_newlib(L, functions);

@@ -1,4 +1,6 @@
 // gamut.native.plugins: what plugins there are, and mixers, tokenizers and optimizers by name.
+#include <gamut/documents.h>
+
 #include "plugin_host/options_check.h"
 #include "plugin_host/registry.h"
 #include "script/active_state.h"
@@ -47,8 +49,8 @@ int options(lua_State* L) {
 
 // Pushes the options at `index` as the plugin's table completes them.
 void push_checked(lua_State* L, const std::string& kind, const std::string& name, int index) {
-  const OptionMap given = to_option_map(L, index, who(kind, name));
   const OptionTable table = host::registry().options(kind, name);
+  const OptionMap given = to_option_map(L, index, who(kind, name));
   push_option_map(L, host::check_options(table, given, who(kind, name)).values());
 }
 
@@ -61,6 +63,7 @@ int check_options(lua_State* L) {
 // plugins.mixer(name, options).
 int mixer(lua_State* L) {
   const std::string name = luaL_checkstring(L, 1);
+  host::registry().options("mixer", name);  // an unknown name comes before wrong options
   const OptionMap given = to_option_map(L, 2, who("mixer", name));
   ActiveState active(L);
   auto made = host::registry().create_mixer(name, given);
@@ -72,6 +75,7 @@ int mixer(lua_State* L) {
 // plugins.tokenizer(name, options).
 int tokenizer(lua_State* L) {
   const std::string name = luaL_checkstring(L, 1);
+  host::registry().options("tokenizer", name);
   const OptionMap given = to_option_map(L, 2, who("tokenizer", name));
   push_tokenizer(L, host::registry().create_tokenizer(name, given), name);
   return 1;
@@ -82,6 +86,7 @@ int tokenizer(lua_State* L) {
 int optimizer(lua_State* L) {
   static const char* const skip[] = {"params", nullptr};
   const std::string name = luaL_checkstring(L, 1);
+  const OptionTable table = host::registry().options("optimizer", name);
   luaL_checktype(L, 2, LUA_TTABLE);
   lua_settop(L, 3);
   std::vector<host::GroupRequest> groups;
@@ -98,7 +103,7 @@ int optimizer(lua_State* L) {
   }
   const OptionMap defaults = to_option_map(L, 3, who("optimizer", name));
   auto made = host::registry().create_optimizer(name, groups, defaults);
-  push_optimizer(L, std::move(made), name, host::registry().options("optimizer", name));
+  push_optimizer(L, std::move(made), name, table);
   return 1;
 }
 
@@ -107,6 +112,29 @@ int state(lua_State* L) {
   State made;
   made.tensors = to_named_tensors(L, 1, "the tensors of a state");
   push_state(L, std::move(made));
+  return 1;
+}
+
+// plugins.documents(cu_seqlens or nil, batch, time) -> nil when each row is one document, else a
+// list of {row=, first=, length=, starts_row=, ends_row=} in order, rows and steps from 0.
+int documents(lua_State* L) {
+  if (lua_isnoneornil(L, 1)) return lua_pushnil(L), 1;
+  const Documents packed(check_tensor(L, 1), luaL_checkinteger(L, 2), luaL_checkinteger(L, 3));
+  lua_createtable(L, static_cast<int>(packed.size()), 0);
+  for (int64_t i = 0; i < packed.size(); ++i) {
+    lua_createtable(L, 0, 5);
+    lua_pushinteger(L, packed.row(i));
+    lua_setfield(L, -2, "row");
+    lua_pushinteger(L, packed.begin(i) % packed.time());
+    lua_setfield(L, -2, "first");
+    lua_pushinteger(L, packed.end(i) - packed.begin(i));
+    lua_setfield(L, -2, "length");
+    lua_pushboolean(L, packed.is_first(i));
+    lua_setfield(L, -2, "starts_row");
+    lua_pushboolean(L, packed.is_last(i));
+    lua_setfield(L, -2, "ends_row");
+    lua_rawseti(L, -2, i + 1);
+  }
   return 1;
 }
 
@@ -138,6 +166,7 @@ int open_plugins(lua_State* L) {
                                 {"tokenizer", guard_for_user<tokenizer>},
                                 {"optimizer", guard_for_user<optimizer>},
                                 {"state", guard_for_user<state>},
+                                {"documents", guard<documents>},
                                 {"register_mixer", guard_for_user<register_mixer>},
                                 {nullptr, nullptr}};
   luaL_newlib(L, functions);

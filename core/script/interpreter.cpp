@@ -36,7 +36,12 @@ std::string text_of(lua_State* L, int index) {
 int handle_error(lua_State* L) {
   const auto& handling = *static_cast<Handling*>(lua_touserdata(L, lua_upvalueindex(1)));
   handling.error->message = text_of(L, 1);
-  handling.error->traceback = lua_traceback(L, 1, handling.library_folder, handling.full);
+  const auto& origin = bridge(L).origin;
+  const bool raised_again = !origin.message.empty() &&
+                            handling.error->message.find(origin.message) != std::string::npos;
+  handling.error->traceback =
+      raised_again ? origin.traceback
+                   : lua_traceback(L, 1, handling.library_folder, handling.full);
   return 1;
 }
 
@@ -68,6 +73,8 @@ Interpreter::Interpreter(Options options)
   state_ = luaL_newstate();
   GAMUT_CHECK(state_, "there is no memory for a Lua state");
   bridge_slot(state_) = &bridge_;
+  bridge_.library_folder = scripts_.string();
+  bridge_.full_traceback = full_traceback_;
   luaL_openlibs(state_);
   lua_gc(state_, LUA_GCGEN, 0, 0);
   open_tensors(state_);

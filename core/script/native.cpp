@@ -16,6 +16,7 @@ int open_plugins(lua_State* L);
 int open_data(lua_State* L);
 int open_config(lua_State* L);
 int open_report(lua_State* L);
+int open_system(lua_State* L);
 int open_telemetry(lua_State* L);
 
 void register_native_modules(lua_State* L) {
@@ -32,6 +33,7 @@ void register_native_modules(lua_State* L) {
       {"gamut.native.data", guard<open_data>},
       {"gamut.native.config", guard<open_config>},
       {"gamut.native.report", guard<open_report>},
+      {"gamut.native.system", guard<open_system>},
       {"gamut.native.telemetry", guard<open_telemetry>},
       {nullptr, nullptr},
   };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 
 #include "script/lua.h"
 
@@ -16,6 +17,16 @@ struct BridgeState {
   // Bytes of storage that Lua's collector cannot see, see memory.cpp.
   size_t live_bytes = 0;
   size_t collect_at = 0;
+
+  // For tracebacks: the folder of the Lua library, and whether its frames are shown too.
+  std::string library_folder;
+  bool full_traceback = false;
+
+  // An error that the library caught and raised again with more to say, and where it came from.
+  struct Origin {
+    std::string message;
+    std::string traceback;
+  } origin;
 };
 
 // Lua gives each state room for one pointer and copies it into new coroutines.

@@ -1,6 +1,7 @@
 -- Runs the forward of every module. It keeps the chain of modules that are active, so that an error
 -- says where in the model it happened: `in blocks.3.mixer (gdn): train.lua:12: ...`.
 local fields = require "gamut.nn.fields"
+local native = require "gamut.native.nn"
 
 local call = {}
 
@@ -45,7 +46,9 @@ end
 local function explain(message)
   local chain = current_chain()
   if type(message) ~= "string" or chain.depth == 0 then return message end
-  return ("in %s: %s"):format(describe_place(chain), message)
+  message = ("in %s: %s"):format(describe_place(chain), message)
+  native.remember_origin(message)
+  return message
 end
 
 local function leave(chain, depth, ...)

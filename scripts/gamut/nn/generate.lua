@@ -69,7 +69,7 @@ local GENERATE_OPTIONS = {
 local function evaluating(model, fn)
   local training = model.training
   model:eval()
-  local succeeded, result = xpcall(function() return gamut.no_grad(fn) end, debug.traceback)
+  local succeeded, result = pcall(gamut.no_grad, fn)
   model:train(training)
   if not succeeded then error(result, 0) end
   return result

@@ -19,6 +19,7 @@ local parts = {
   Decoder = { "gamut.nn.decoder" },
   mixer = { "gamut.nn.mixer", "new" },
   register_mixer = { "gamut.nn.mixer", "register" },
+  documents = { "gamut.nn.mixer", "documents" },
   state = { "gamut.nn.mixer", "state" },
   generate = { "gamut.nn.generate", "generate" },
   sample = { "gamut.nn.generate", "sample" },

@@ -59,8 +59,8 @@ local function check_input(self, x)
   local d_model, parameter = self.options.d_model, first_parameter[self]
   if not native.is_tensor(x) then error(("x must be a tensor, not a %s"):format(type(x)), 0) end
   local shape = x.shape
-  if #shape ~= 3 or (d_model and shape[3] ~= d_model) then
-    error(("x must be [batch, time, %s], not [%s]")
+  if #shape ~= 3 or shape[2] < 1 or (d_model and shape[3] ~= d_model) then
+    error(("x must be [batch, time >= 1, %s], not [%s]")
       :format(d_model or "d_model", table.concat(shape, ", ")), 0)
   end
   if parameter and x.dtype ~= parameter.dtype then
@@ -69,10 +69,21 @@ local function check_input(self, x)
   end
 end
 
--- The forward of a Lua mixer with what every mixer does: check x, fill the context.
+local function check_state(state, batch)
+  for _, entry in ipairs(state and state.tensors or {}) do
+    local rows = entry.tensor.shape[1]
+    if rows ~= batch then
+      error(("the state is for %s rows and x has %d; call new_state(%d)")
+        :format(tostring(rows), batch, batch), 0)
+    end
+  end
+end
+
+-- The forward of a Lua mixer with what every mixer does: check x and the state, fill the context.
 local function complete(forward)
   return function(self, x, context)
     check_input(self, x)
+    check_state(context and context.state, x.shape[1])
     if not context then
       context = { training = self.training }
     elseif context.training == nil then
@@ -102,7 +113,16 @@ function mixer.declares(name, option)
   return false
 end
 
----A state for a mixer written in Lua: named tensors, and how many tokens were read (0 at first).
+---The packed documents of a call, in order: rows and steps count from 0. Nil when cu_seqlens is not
+---given, and each row is one document.
+---@param context gamut.nn.Context
+---@param x gamut.Tensor [batch, time, ...]
+---@return {row: integer, first: integer, length: integer, starts_row: boolean, ends_row: boolean}[]?
+function mixer.documents(context, x)
+  return plugins.documents(context.cu_seqlens, x.shape[1], x.shape[2])
+end
+
+---A state for a mixer written in Lua: named tensors, batch first, and a position, 0 at the start.
 ---@param tensors {[1]: string, [2]: gamut.Tensor}[]
 ---@return gamut.State
 function mixer.state(tensors) return plugins.state(tensors) end

@@ -8,17 +8,23 @@ local ResidualBlock = module.class "ResidualBlock"
 
 ---@param parts {mixer_norm: gamut.nn.Module, mixer: gamut.nn.Module, mlp_norm: gamut.nn.Module, mlp: gamut.nn.Module, dropout?: number}
 function ResidualBlock:init(parts)
-  self.mixer_norm, self.mixer = parts.mixer_norm, parts.mixer
-  self.mlp_norm, self.mlp = parts.mlp_norm, parts.mlp
-  self.dropout = Dropout(parts.dropout or 0.0)
+  -- One by one: Lua does not say in which order a multiple assignment sets its fields.
+  self.mixer_norm = parts.mixer_norm
+  self.mixer = parts.mixer
+  self.mlp_norm = parts.mlp_norm
+  self.mlp = parts.mlp
+  if (parts.dropout or 0) > 0 then self.dropout = Dropout(parts.dropout) end
 end
 
 ---@param x gamut.Tensor [batch, time, d]
 ---@param context? gamut.nn.Context handed to the mixer
 ---@return gamut.Tensor [batch, time, d]
 function ResidualBlock:forward(x, context)
-  x = x + self.dropout(self.mixer(self.mixer_norm(x), context))
-  return x + self.dropout(self.mlp(self.mlp_norm(x)))
+  local dropout = self.dropout
+  local mixed = self.mixer(self.mixer_norm(x), context)
+  x = x + (dropout and dropout(mixed) or mixed)
+  local fed = self.mlp(self.mlp_norm(x))
+  return x + (dropout and dropout(fed) or fed)
 end
 
 return ResidualBlock
