@@ -32,6 +32,9 @@ void check_table(const OptionTable& table, const std::string& context);
 OptionValue parse_option(const OptionSpec& spec, const std::string& text,
                          const std::string& context);
 
+// The same without a declaration, as a script would write it: true, 3, 0.5 or text.
+OptionValue parse_value(const std::string& text);
+
 // For people: "integer", "list of numbers"; `0.1`, "silu", {1, 2}; "from 1 to 8", "above 0".
 std::string type_name(OptionType type);
 std::string to_text(const OptionValue& value);

@@ -45,16 +45,6 @@ bool parse(const std::string& text, T& value) {
   return result.ec == std::errc() && result.ptr == end;
 }
 
-// As a script would write it: true, 3, 0.5 or text.
-OptionValue parse_untyped(const std::string& text) {
-  int64_t integer = 0;
-  double number = 0;
-  if (text == "true" || text == "false") return OptionValue(text == "true");
-  if (parse(text, integer)) return OptionValue(integer);
-  if (parse(text, number)) return OptionValue(number);
-  return OptionValue(text);
-}
-
 OptionValue parse_list(const std::string& text) {
   std::vector<double> numbers;
   std::istringstream elements(text);
@@ -102,12 +92,21 @@ std::string range_text(const OptionSpec& spec) {
   return text;
 }
 
+OptionValue parse_value(const std::string& text) {
+  int64_t integer = 0;
+  double number = 0;
+  if (text == "true" || text == "false") return OptionValue(text == "true");
+  if (parse(text, integer)) return OptionValue(integer);
+  if (parse(text, number)) return OptionValue(number);
+  return OptionValue(text);
+}
+
 OptionValue parse_option(const OptionSpec& spec, const std::string& text,
                          const std::string& context) {
   OptionValue value(text);
   const bool is_list = spec.type == OptionType::integers || spec.type == OptionType::numbers;
   if (is_list) value = parse_list(text);
-  if (!is_list && spec.type != OptionType::string) value = parse_untyped(text);
+  if (!is_list && spec.type != OptionType::string) value = parse_value(text);
   return check_option(spec, value, context);
 }
 

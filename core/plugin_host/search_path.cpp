@@ -11,16 +11,23 @@ namespace gamut::host {
 namespace fs = std::filesystem;
 namespace {
 
-void add_list(const std::string& list, const std::string& source, std::vector<fs::path>& entries) {
+std::vector<fs::path> split_at_colons(const std::string& list) {
+  std::vector<fs::path> entries;
   size_t start = 0;
   while (start <= list.size()) {
     const size_t colon = std::min(list.find(':', start), list.size());
-    const std::string entry = list.substr(start, colon - start);
+    if (colon > start) entries.emplace_back(list.substr(start, colon - start));
     start = colon + 1;
-    if (entry.empty()) continue;
+  }
+  return entries;
+}
+
+void add(const std::vector<fs::path>& from, const char* source, std::vector<fs::path>& entries) {
+  for (const auto& entry : from) {
     std::error_code ignored;
-    GAMUT_CHECK(fs::exists(entry, ignored), source, " names `", entry, "`, which does not exist");
-    entries.emplace_back(entry);
+    GAMUT_CHECK(fs::exists(entry, ignored), source, " names `", entry.string(),
+                "`, which does not exist");
+    entries.push_back(entry);
   }
 }
 
@@ -43,11 +50,11 @@ fs::path installation_folder() {
   return program.parent_path().parent_path();
 }
 
-SearchPath SearchPath::standard(const std::vector<std::string>& command_line) {
+SearchPath SearchPath::standard(const std::vector<fs::path>& command_line) {
   SearchPath path;
-  for (const auto& list : command_line) add_list(list, "--plugin-path", path.entries);
+  add(command_line, "--plugin-path", path.entries);
   if (const char* list = std::getenv("GAMUT_PLUGIN_PATH")) {
-    add_list(list, "the environment variable GAMUT_PLUGIN_PATH", path.entries);
+    add(split_at_colons(list), "the environment variable GAMUT_PLUGIN_PATH", path.entries);
   }
   path.entries.push_back(installation_folder() / "lib/gamut/plugins");
   return path;

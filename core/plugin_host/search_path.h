@@ -16,9 +16,9 @@ std::filesystem::path installation_folder();
 struct SearchPath {
   std::vector<std::filesystem::path> entries;
 
-  // `command_line` (each may be a colon list), then the colon list in GAMUT_PLUGIN_PATH, then the
-  // installation. Throws gamut::Error for an entry of the first two that does not exist.
-  static SearchPath standard(const std::vector<std::string>& command_line = {});
+  // `command_line`, then the colon list in GAMUT_PLUGIN_PATH, then the installation. Throws
+  // gamut::Error for an entry of the first two that does not exist.
+  static SearchPath standard(const std::vector<std::filesystem::path>& command_line = {});
 };
 
 // The .so files of the search path: absolute, each once, in order.

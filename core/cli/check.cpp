@@ -1,0 +1,109 @@
+// gamut check PLUGIN: runs the conformance suite of the plugin's kind, in a child process.
+#include <iostream>
+
+#include "cli/cli.h"
+#include "cli/plugin_choice.h"
+#include "plugin_host/conformance.h"
+#include "plugin_host/options_check.h"
+#include "text/nearest.h"
+
+namespace gamut::cli {
+namespace {
+
+constexpr int64_t kWidth = 32;  // d_model of a mixer unless --option names another
+
+// `a.b=value` sets the entry b of the table a; such values are typed as a script would write them.
+void set_nested(OptionMap& options, const std::string& name, const std::string& text,
+                const OptionTable& table, const std::string& context) {
+  const size_t dot = name.find('.');
+  const std::string head = name.substr(0, dot);
+  std::vector<std::string> names;
+  const OptionSpec* spec = nullptr;
+  for (const auto& candidate : table) {
+    names.push_back(candidate.name);
+    if (candidate.name == head) spec = &candidate;
+  }
+  GAMUT_CHECK(spec, "unknown option `", head, "` of ", context, text::did_you_mean(head, names));
+  if (dot == std::string::npos) {
+    options[head] = host::parse_option(*spec, text, context);
+    return;
+  }
+  const auto* old = std::get_if<std::shared_ptr<const OptionMap>>(&options[head].base());
+  auto entries = std::make_shared<OptionMap>(old && *old ? **old : OptionMap{});
+  (*entries)[name.substr(dot + 1)] = host::parse_value(text);
+  options[head] = OptionValue(std::shared_ptr<const OptionMap>(std::move(entries)));
+}
+
+OptionMap parse_options(const std::vector<std::string>& given, const OptionTable& table,
+                        const std::string& context) {
+  OptionMap options;
+  for (const auto& text : given) {
+    const size_t equals = text.find('=');
+    GAMUT_CHECK(equals != std::string::npos && equals > 0, "--option takes name=value, not `", text,
+                "`");
+    set_nested(options, text.substr(0, equals), text.substr(equals + 1), table, context);
+  }
+  return options;
+}
+
+void check_mixer(host::Registry& registry, const host::PluginInfo& info, const OptionTable& table,
+                 OptionMap options, host::ConformanceReport& report) {
+  for (const auto& spec : table) {
+    if (spec.name == "d_model") options.emplace("d_model", OptionValue(kWidth));
+  }
+  const auto width = options.find("d_model");
+  const auto* value =
+      width == options.end() ? nullptr : std::get_if<int64_t>(&width->second.base());
+  GAMUT_CHECK(value, "the mixer `", info.name,
+              "` declares no integer option `d_model`, the width of its input");
+  host::check_mixer([&] { return registry.create_mixer(reference(info), options); }, *value,
+                    report);
+}
+
+int check_plugin(host::Registry& registry, const host::PluginInfo& info,
+                 const std::vector<std::string>& given, host::LastOperation& operation) {
+  const std::string name = reference(info);
+  const std::string context = info.kind + " `" + info.name + "`";
+  host::ConformanceReport report(std::cout,
+                                 [&](const std::string& check) { operation.set(check); });
+  operation.set("opening the library");
+  const OptionTable table = registry.options(info.kind, name);
+  const OptionMap options = parse_options(given, table, context);
+  report.check("declared options", [&] {
+    host::check_table(table, context);
+    return std::to_string(table.size()) + " options";
+  });
+  if (info.kind == "mixer") check_mixer(registry, info, table, options, report);
+  if (info.kind == "tokenizer") {
+    host::check_tokenizer([&] { return registry.create_tokenizer(name, options); }, report);
+  }
+  if (info.kind == "optimizer") {
+    auto make = [&](const std::vector<host::GroupRequest>& groups, const OptionMap& defaults) {
+      return registry.create_optimizer(name, groups, defaults);
+    };
+    host::check_optimizer(make, table, options, report);
+  }
+  return report.finish(context + " " + info.version) ? kSuccess : kBadPlugin;
+}
+
+}  // namespace
+
+void add_check(CLI::App& app, Context& context) {
+  auto* verb = app.add_subcommand("check", "Test a plugin against the contract of its kind");
+  auto choice = std::make_shared<PluginChoice>();
+  auto options = std::make_shared<std::vector<std::string>>();
+  choice->add_to(*verb, 600);
+  verb->add_option("--option", *options, "name=value of an option, may be repeated")
+      ->allow_extra_args(false);
+  verb->callback([&context, choice, options] {
+    context.verb = [choice, options] {
+      auto& registry = host::registry();
+      const auto info = choice->resolve(registry);
+      return choice->in_child(info, [&](host::LastOperation& operation) {
+        return check_plugin(registry, info, *options, operation);
+      });
+    };
+  });
+}
+
+}  // namespace gamut::cli
