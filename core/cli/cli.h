@@ -26,6 +26,7 @@ struct Context {
   std::vector<std::filesystem::path> plugin_path;  // --plugin-path, first searched first
   int threads = 0;                                 // --threads; 0: as LibTorch decides
   bool full_traceback = false;                     // --traceback full
+  std::vector<std::string> command;                // the command line as it was given
   std::function<int()> verb;                       // what to run; returns the exit code
 };
 
@@ -36,6 +37,10 @@ int report(const script::ScriptError& error);
 // A remark for the user on stderr.
 void remark(const std::string& message);
 
+void add_check(CLI::App& app, Context& context);
 void add_exec(CLI::App& app, Context& context);
+void add_new(CLI::App& app, Context& context);
+void add_plugins(CLI::App& app, Context& context);
+void add_run(CLI::App& app, Context& context);
 
 }  // namespace gamut::cli

@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "cli/cli.h"
+#include "plugin_host/registry.h"
 #include "script/cuda.h"
 #include "script/lua.h"
 #include "script/signals.h"
@@ -48,14 +49,20 @@ void add_global_options(CLI::App& app, Context& context) {
 
 int run(int argc, char** argv) {
   Context context;
+  context.command.assign(argv, argv + argc);
   CLI::App app{"Gamut: a research platform for long-sequence models.", "gamut"};
   add_global_options(app, context);
   add_exec(app, context);
+  add_plugins(app, context);
+  add_check(app, context);
+  add_new(app, context);
+  add_run(app, context);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kSuccess : kUsage;
   }
+  host::configure(host::SearchPath::standard(context.plugin_path));
   if (context.threads > 0) at::set_num_threads(context.threads);
   remark(script::open_cuda());
   return context.verb();

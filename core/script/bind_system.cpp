@@ -1,11 +1,7 @@
 // gamut.native.system: the few things that a run needs of the machine and that Lua's own library
-// lacks: folders, whole-file writes, hashes, a monotonic clock and the memory in use.
-#include <sys/resource.h>
-#include <unistd.h>
-
+// lacks: folders, whole-file writes, hashes and a monotonic clock.
 #include <chrono>
 #include <filesystem>
-#include <fstream>
 #include <string>
 #include <system_error>
 
@@ -24,18 +20,6 @@ int monotonic(lua_State* L) {
   using Seconds = std::chrono::duration<double>;
   lua_pushnumber(L, Seconds(std::chrono::steady_clock::now().time_since_epoch()).count());
   return 1;
-}
-
-// system.memory() -> resident bytes now, the most there were.
-int memory(lua_State* L) {
-  std::ifstream statm("/proc/self/statm");
-  int64_t total_pages = 0, resident_pages = 0;
-  statm >> total_pages >> resident_pages;
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  lua_pushinteger(L, resident_pages * sysconf(_SC_PAGESIZE));
-  lua_pushinteger(L, static_cast<lua_Integer>(usage.ru_maxrss) * 1024);
-  return 2;
 }
 
 // system.make_directories(path): parents too; an existing folder is fine.
@@ -83,7 +67,6 @@ int sha256(lua_State* L) {
 
 int open_system(lua_State* L) {
   const luaL_Reg functions[] = {{"monotonic", guard<monotonic>},
-                                {"memory", guard<memory>},
                                 {"make_directories", guard<make_directories>},
                                 {"write_file", guard<write_file>},
                                 {"read_file", guard<read_file>},

@@ -28,7 +28,7 @@ function checkpoints.save(run)
     model = run.model:state_dict(), optimizer = optimizer_tensors(run), rng = random_tensors(),
     ema = run.ema and run.ema:state() or nil,
   }
-  store.save{
+  local _, warnings = store.save{
     dir = run.folder:path("checkpoints"), step = run.step, keep = run.keep_checkpoints, files = files,
     state = {
       step = run.step, tokens = run.tokens, elapsed = run.elapsed, data = run.data:state(),
@@ -36,6 +36,7 @@ function checkpoints.save(run)
     },
   }
   run.saved_step = run.step
+  for _, warning in ipairs(warnings) do run.folder:event(run, "checkpoint", warning) end
 end
 
 -- The tensors of optimizer `index` from the joint file.
@@ -54,8 +55,13 @@ local function check_data(run, state, path)
   end
 end
 
+-- Back to the newest good checkpoint, or to the one that was named: newer ones are then put aside.
+-- A run that was cut off before its first checkpoint starts again.
 function checkpoints.restore(run)
-  local saved = store.load(run.settings.resume, {step = run.settings.resume_step})
+  local folder, step = run.folder:path("checkpoints"), run.settings.resume_step
+  if not step and #store.list(folder) == 0 then return end
+  local saved = store.load(folder, {step = step})
+  run.restore_notes = saved.notes
   local state, files = saved.state, saved.files
   check_data(run, state, saved.path)
   run.model:load(files.model)
@@ -65,6 +71,7 @@ function checkpoints.restore(run)
   run.guard:load_state(state.guard)
   run.step, run.tokens, run.elapsed = state.step, state.tokens, state.elapsed
   run.saved_step = run.step
+  store.supersede_after(folder, run.step)
   gamut.set_rng_state(files.rng.cpu)
   if files.rng.cuda and gamut.cuda_available() then gamut.set_rng_state(files.rng.cuda, "cuda") end
 end

@@ -1,6 +1,7 @@
 -- The run folder: run.json, config.yaml, metrics.jsonl, events.*, samples/, checkpoints/, report.html.
 
 local gamut = require "gamut"
+local config = require "gamut.native.config"
 local json = require "gamut.native.json"
 local provenance = require "gamut.train.provenance"
 local system = require "gamut.native.system"
@@ -54,7 +55,7 @@ end
 -- A resumed run keeps its configuration; every change must be accepted by name.
 function Folder:check_config(run)
   local changes = {}
-  for _, change in ipairs(run.config:changes(self:path("config.yaml"))) do
+  for _, change in ipairs(config.diff(self:path("config.yaml"), run.config)) do
     if not self:accepts(change.key) then
       changes[#changes + 1] = ("%s was %s and is now %s (--accept %s)"):format(change.key, change.old, change.new, change.key)
     end
@@ -72,12 +73,16 @@ function Folder:begin(run)
   self.began = system.monotonic()
   self.time_before = self.record and self.record.seconds or 0
   self.record = provenance.record(run, self.record)
-  self.metrics = telemetry.metrics(self:path("metrics.jsonl"), {resume_step = self.settings.resume and run.step})
-  self.events = telemetry.events(self.root, {resume_step = self.settings.resume and run.step})
-  self.progress = telemetry.progress{total = run.total_steps, start = run.step, seconds = run.budget_seconds}
+  local resumed = {resume_step = self.settings.resume and run.step}
+  self.metrics = telemetry.metrics(self:path("metrics.jsonl"), resumed)
+  self.events = telemetry.events(self.root, resumed)
+  self.progress = telemetry.progress{
+    total_steps = run.total_steps, first_step = run.step, budget_seconds = run.budget_seconds, spent_seconds = run.elapsed,
+  }
   self:write_record("running", run)
   if self.settings.resume then
-    self:event(run, "resumed", ("resumed at step %d from %s"):format(run.step, self.root))
+    for _, note in ipairs(run.restore_notes or {}) do self:event(run, "checkpoint", note) end
+    self:event(run, "resumed", ("resumed at step %d in %s"):format(run.step, self.root))
   end
 end
 
@@ -99,36 +104,53 @@ function Folder:seconds()
   return self.time_before + system.monotonic() - self.began
 end
 
+-- Whatever has a train_loss is a step's own line: it gets rate and pace, and moves the progress line.
 function Folder:log(run, metrics)
-  local line = {step = run.step, tokens = run.tokens, time = self:seconds()}
+  local line = {tokens = run.tokens, time = self:seconds()}
   if metrics.train_loss then
-    metrics.lr = run.base_rates[1][1] * (run.rate_factor or 1.0)
-    metrics.tokens_per_second = run:pace()
+    line.lr = run.base_rates[1][1] * (run.rate_factor or 1.0)
+    line.tokens_per_second = run:pace()
   end
   for name, value in pairs(metrics) do line[name] = value end
-  self.metrics:write(line)
-  for name, value in pairs(metrics) do self.events:scalar(name, value, run.step) end
-  self.progress:update(run.step, metrics, run.elapsed)
+  self.metrics:write(run.step, line)
+  for name, value in pairs(line) do
+    if name ~= "time" and name ~= "tokens" then self.events:scalar(name, run.step, value) end
+  end
+  if metrics.train_loss then
+    self.progress:update(run.step, {loss = line.train_loss, tokens_per_second = line.tokens_per_second, extras = self.extras})
+  else
+    self:note_results(run, metrics)
+  end
+end
+
+-- Validation results stand on a line of their own and stay in the progress line.
+function Folder:note_results(run, metrics)
+  local names, parts = {}, {}
+  for name in pairs(metrics) do names[#names + 1] = name end
+  table.sort(names)
+  self.extras = {}
+  for _, name in ipairs(names) do
+    parts[#parts + 1] = ("%s %.4f"):format(name, metrics[name])
+    self.extras[#self.extras + 1] = {name, metrics[name]}
+  end
+  self.progress:note(("step %d  %s"):format(run.step, table.concat(parts, "  ")))
 end
 
 -- Something worth knowing that is no number: said on the terminal, kept, and shown in the report.
 function Folder:event(run, kind, message)
-  if self.metrics then
-    self.metrics:write{step = run.step, time = self:seconds(), event = kind, message = message}
-    self.progress:message(message)
-  else
-    io.stderr:write(message, "\n")
-  end
+  self.metrics:write(run.step, {time = self:seconds(), event = kind, message = message})
+  self.progress:note(message)
 end
 
 function Folder:sample(run, text)
   self:write(("samples/step_%06d.txt"):format(run.step), text)
+  self.events:text("sample", run.step, text)
 end
 
 function Folder:close(run, status)
   self.progress:finish()
-  self.metrics:close()
-  self.events:close()
+  self.metrics:sync()
+  self.events:sync()
   self:write_record(status, run)
   gamut.report.write(self.root)
 end
@@ -146,9 +168,17 @@ function Folder:finish(run)
   print(("Report:     %s"):format(self:path("report.html")))
 end
 
+-- "1 h 20 min", "3 min 5 s", "12 s".
+local function duration(seconds)
+  local s = math.floor(seconds + 0.5)
+  if s >= 3600 then return ("%d h %d min"):format(s // 3600, s % 3600 // 60) end
+  if s >= 60 then return ("%d min %d s"):format(s // 60, s % 60) end
+  return s .. " s"
+end
+
 -- What --dry-run prints instead of training on: everything was built and two steps were done.
 function Folder:finish_dry_run(run)
-  local _, peak = system.memory()
+  local peak = telemetry.memory().resident_peak
   print(run.model:describe())
   print(("tokens a step   %d"):format(run.tokens_per_step))
   print(("one step        %.3f s (the second of two)"):format(run.step_seconds))
@@ -156,7 +186,7 @@ function Folder:finish_dry_run(run)
   print(("peak memory     %.0f MB"):format(peak / 2 ^ 20))
   if run.total_steps then
     print(("whole run       about %s for %d steps, evaluation and checkpoints not counted")
-      :format(telemetry.duration(run.step_seconds * run.total_steps), run.total_steps))
+      :format(duration(run.step_seconds * run.total_steps), run.total_steps))
   end
   os.exit(0, true)
 end

@@ -35,11 +35,18 @@ local function check_options(options)
   end
 end
 
+-- A setting that the script neither read nor names further down is a mistake in one of the two.
+local function refuse_unused(config, script)
+  local complaints = {}
+  for _, unused in ipairs(config:unused(system.read_file(script))) do complaints[#complaints + 1] = unused.message end
+  if #complaints > 0 then error(table.concat(complaints, "\n"), 0) end
+end
+
 local function start(options)
   check_options(options)
   local settings = context.settings()
   local config = context.config()
-  config:check_used()
+  refuse_unused(config, settings.script)
   local run = setmetatable({
     settings = settings, config = config,
     model = options.model, optimizers = options.optimizers, data = options.data, ema = options.ema,
