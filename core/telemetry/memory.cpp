@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
 namespace gamut::telemetry {
@@ -41,6 +42,7 @@ MemoryUse memory_use() {
   use.resident = resident_bytes();
   rusage usage{};
   if (::getrusage(RUSAGE_SELF, &usage) == 0) use.resident_peak = usage.ru_maxrss * int64_t{1024};
+  use.resident_peak = std::max(use.resident_peak, use.resident);  // the kernel's peak lags a little
   add_device_memory(use);
   return use;
 }

@@ -1,0 +1,138 @@
+-- A line chart as inline SVG. Lua draws all of it; interactive.lua adds the read-out under the
+-- pointer and redraws the smoothed curves.
+
+local html = require "gamut.report.html"
+local scale = require "gamut.report.scale"
+
+local chart = {}
+
+-- In units of the view box; the page scales it to the column's width and keeps the text's size.
+local WIDTH, HEIGHT = 560, 300
+local LEFT, RIGHT, TOP, BOTTOM = 58, 24, 14, 34
+local MAX_POINTS = 1200
+chart.SMOOTHING = 0.9
+
+local function coordinate(value)
+  return (("%.1f"):format(value):gsub("%.0$", ""))
+end
+
+local function plane(series)
+  local first, last, values = math.huge, -math.huge, {}
+  for _, one in ipairs(series) do
+    first, last = math.min(first, one.step[1]), math.max(last, one.step[#one.step])
+    values[#values + 1] = one.value
+  end
+  if first == last then first, last = first - 1, last + 1 end
+  local low, high = scale.range(values)
+  return {x0 = first, x1 = last, y0 = low, y1 = high, left = LEFT, right = WIDTH - RIGHT, top = TOP, bottom = HEIGHT - BOTTOM}
+end
+
+local function x_of(p, step)
+  return p.left + (step - p.x0) / (p.x1 - p.x0) * (p.right - p.left)
+end
+
+local function y_of(p, value)
+  return p.bottom - (value - p.y0) / (p.y1 - p.y0) * (p.bottom - p.top)
+end
+
+-- Path data; a value that is not finite breaks the line.
+local function path_of(p, steps, values)
+  local parts, pen = {}, "M"
+  for i, step in ipairs(steps) do
+    if scale.finite(values[i]) then
+      parts[#parts + 1] = pen .. coordinate(x_of(p, step)) .. " " .. coordinate(y_of(p, values[i]))
+      pen = "L"
+    else
+      pen = "M"
+    end
+  end
+  return table.concat(parts)
+end
+
+local function grid(p)
+  local marks = {}
+  for _, tick in ipairs(scale.ticks(p.y0, p.y1, 6)) do
+    local y = coordinate(y_of(p, tick.value))
+    marks[#marks + 1] = html.tag("line", {class = "grid", x1 = p.left, x2 = p.right, y1 = y, y2 = y})
+    marks[#marks + 1] = html.tag("text", {class = "tick y", x = p.left - 8, y = y}, tick.label)
+  end
+  for _, tick in ipairs(scale.ticks(p.x0, p.x1, 6)) do
+    local x = coordinate(x_of(p, tick.value))
+    marks[#marks + 1] = html.tag("text", {class = "tick x", x = x, y = p.bottom + 8}, tick.label)
+  end
+  marks[#marks + 1] = html.tag("line", {class = "axis", x1 = p.left, x2 = p.right, y1 = p.bottom, y2 = p.bottom})
+  return marks
+end
+
+-- Few points are dots on a line, many a line; a noisy line pales behind its smoothed one.
+local function curve(p, one, color)
+  local smoothed = one.smooth and #one.step > 20
+  local class = "curve c" .. color
+  local parts = {html.tag("path", {class = class .. (smoothed and " noisy" or ""), d = path_of(p, one.step, one.value)})}
+  if smoothed then
+    parts[2] = html.tag("path", {
+      class = class .. " smooth", ["data-series"] = color - 1,
+      d = path_of(p, one.step, scale.smooth(one.value, chart.SMOOTHING)),
+    })
+  elseif #one.step <= 40 then
+    for i, step in ipairs(one.step) do
+      if scale.finite(one.value[i]) then
+        parts[#parts + 1] = html.tag("circle", {
+          class = "dot c" .. color, r = 3, cx = coordinate(x_of(p, step)), cy = coordinate(y_of(p, one.value[i])),
+        })
+      end
+    end
+  end
+  return parts
+end
+
+local function json_numbers(values, pattern)
+  local parts = {}
+  for i, value in ipairs(values) do parts[i] = scale.finite(value) and pattern:format(value) or "null" end
+  return "[" .. table.concat(parts, ",") .. "]"
+end
+
+-- What the read-out needs: the plane, and every curve's points.
+local function data_of(p, series)
+  local curves = {}
+  for i, one in ipairs(series) do
+    curves[i] = ('{"name":"%s","x":%s,"y":%s}'):format(one.label, json_numbers(one.step, "%.0f"), json_numbers(one.value, "%.6g"))
+  end
+  return ('{"x0":%.0f,"x1":%.0f,"y0":%.9g,"y1":%.9g,"left":%d,"right":%d,"top":%d,"bottom":%d,"curves":[%s]}')
+    :format(p.x0, p.x1, p.y0, p.y1, p.left, p.right, p.top, p.bottom, table.concat(curves, ","))
+end
+
+local function legend(series)
+  if #series < 2 then return {} end
+  local items = {}
+  for i, one in ipairs(series) do
+    items[i] = html.tag("span", {class = "key"}, html.tag("i", {class = "c" .. i}), one.label)
+  end
+  return html.tag("div", {class = "legend"}, items)
+end
+
+-- A figure of up to four curves: {title = …, id = …, series = {{label=, step=, value=, smooth=}, …}}.
+-- Labels are letters, digits, spaces and `_./-`.
+function chart.figure(options)
+  local series = {}
+  for i, one in ipairs(options.series) do
+    local thinned = scale.thin(one, MAX_POINTS)
+    local label = one.label:gsub("[^%w _./-]", "?")
+    series[i] = {label = label, step = thinned.step, value = thinned.value, smooth = one.smooth}
+  end
+  local p = plane(series)
+  local clip = "clip-" .. options.id
+  local curves = {}
+  for i, one in ipairs(series) do curves[i] = curve(p, one, i) end
+  local svg = html.tag("svg", {
+      viewBox = ("0 0 %d %d"):format(WIDTH, HEIGHT), role = "img", ["aria-label"] = options.title .. " by step",
+    },
+    html.tag("clipPath", {id = clip}, html.tag("rect", {x = LEFT, y = TOP - 4, width = WIDTH - LEFT - RIGHT + 4, height = HEIGHT - TOP - BOTTOM + 6})),
+    grid(p), html.tag("g", {["clip-path"] = ("url(#%s)"):format(clip)}, curves), html.tag("g", {class = "cursor"}))
+  local data = html.tag("script", {type = "application/json"}, html.raw(html.script_json(data_of(p, series))))
+  return html.tag("figure", {class = "chart"},
+    html.tag("figcaption", nil, html.tag("b", nil, options.title), legend(series)),
+    html.tag("div", {class = "plot"}, svg, data))
+end
+
+return chart

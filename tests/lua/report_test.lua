@@ -1,0 +1,155 @@
+-- The report of whole, broken and hostile run folders.
+local testing = require "gamut.testing"
+local json = require "gamut.native.json"
+local native = require "gamut.native.report"
+local report = require "gamut.report"
+local html = require "gamut.report.html"
+local scale = require "gamut.report.scale"
+local format = require "gamut.report.format"
+local system = require "gamut.native.system"
+
+local stem, folders = os.tmpname(), 0
+
+local function run_folder(files)
+  folders = folders + 1
+  local root = stem .. "_runs/" .. folders
+  system.make_directories(root .. "/samples")
+  for name, text in pairs(files) do
+    local file = assert(io.open(root .. "/" .. name, "wb"))
+    file:write(text)
+    file:close()
+  end
+  return root
+end
+
+local function metrics(steps)
+  local lines = {}
+  for step = 1, steps do
+    lines[#lines + 1] = ('{"step":%d,"time":%d,"tokens":%d,"train_loss":%.3f,"lr":0.001}'):format(step, step, step * 64, 4 / step + 1)
+  end
+  lines[#lines + 1] = ('{"step":%d,"val_loss":1.5,"val_bpb":2.164}'):format(steps)
+  lines[#lines + 1] = ('{"step":%d,"event":"skipped","message":"loss <b>nan</b>"}'):format(steps)
+  return table.concat(lines, "\n") .. "\n"
+end
+
+local function has(page, text)
+  if not page:find(text, 1, true) then error(("the page lacks %q"):format(text), 2) end
+end
+
+local function lacks(page, text)
+  if page:find(text, 1, true) then error(("the page has %q"):format(text), 2) end
+end
+
+testing.test("a whole run shows every part", function()
+  local root = run_folder{
+    ["run.json"] = json.encode{
+      study = "tiny", status = "finished", parameters = 1234567, describe = "Decoder  1,234,567\n  head: Linear  1,000\ntotal: 1,234,567 parameters",
+      git = {revision = "0123456789abcdef", modified = false}, plugins = {{kind = "mixer", name = "gdn", version = "0.1.0"}},
+    },
+    ["config.yaml"] = "seed: 7\nmodel: !open\n  width: 64\n",
+    ["metrics.jsonl"] = metrics(300),
+    ["samples/step_000300.txt"] = "a text sample",
+    ["samples/step_000300.wav"] = "RIFFsound",
+  }
+  testing.equal(report.write(root), root .. "/report.html")
+  local page = system.read_file(root .. "/report.html")
+  for _, text in ipairs{
+    "<title>tiny · Gamut</title>", "finished</span>", "2.164", "1,234,567", "head: Linear", "seed", "width", "012345678",
+    "mixer gdn 0.1.0", "a text sample", "Step 300", "loss &lt;b&gt;nan&lt;/b&gt;", "data:audio/wav;base64," .. native.base64 "RIFFsound",
+    "prefers-color-scheme: dark", 'class="curve c1 noisy"', 'data-series="0"', 'aria-label="Loss by step"',
+  } do
+    has(page, text)
+  end
+end)
+
+testing.test("nothing is fetched from anywhere", function()
+  local page = report.render(run_folder{["metrics.jsonl"] = metrics(30), ["run.json"] = "{}"})
+  local without_svg_name = page:gsub("http://www%.w3%.org/2000/svg", "")
+  for _, text in ipairs{"http:", "https:", "<link", "@import", "src=", "url(//"} do lacks(without_svg_name, text) end
+end)
+
+testing.test("hostile text stays text", function()
+  local attack = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
+  local page = report.render(run_folder{
+    ["run.json"] = json.encode{study = attack, status = attack, describe = attack, command = {attack}, [attack] = attack},
+    ["config.yaml"] = attack .. ": " .. attack .. "\n",
+    ["metrics.jsonl"] = metrics(3) .. json.encode{step = 3, [attack] = 1.0} .. "\n"
+      .. json.encode{step = 3, event = attack, message = attack} .. "\n",
+    ["samples/a.txt"] = attack, ['samples/"onload=x.wav'] = attack,
+  })
+  lacks(page, "<script>alert")
+  lacks(page, "<img")
+  lacks(page, '"onload=x.wav"')
+end)
+
+testing.test("bytes that are no UTF-8, and control characters, are shown", function()
+  testing.equal(html.escape "a\xffb", "a\u{FFFD}b")
+  testing.equal(html.escape "\0x\27[0m\ty\n\r", "\u{2400}x\u{241B}[0m\ty\n")
+  testing.equal(html.escape "ü€𝄞 & <>\"'", "ü€𝄞 &amp; &lt;&gt;&quot;&#39;")
+  local page = report.render(run_folder{["run.json"] = "{}", ["samples/step_1.txt"] = "\xc3(\xf0\x9f"})
+  testing.is_true(utf8.len(page))
+end)
+
+testing.test("a crashed run is still reported", function()
+  local torn = report.render(run_folder{["run.json"] = '{"study": "x', ["metrics.jsonl"] = metrics(5) .. '{"step":6,"tr'})
+  has(torn, "cannot be read")
+  has(torn, "left out: 1")
+  has(report.render(run_folder{["run.json"] = '{"study":"early"}'}), "<h1>early</h1>")
+  has(report.render(run_folder{["metrics.jsonl"] = '{"step":1,"train_loss":"nan"}\n'}), 'aria-label="Loss by step"')
+  testing.raises(function() report.write "/nowhere" end, "/nowhere is not a run folder")
+end)
+
+testing.test("long curves are thinned but keep their spikes", function()
+  local series = {step = {}, value = {}}
+  for i = 1, 100000 do series.step[i], series.value[i] = i, i == 54321 and 99 or i % 7 end
+  local thin = scale.thin(series, 1000)
+  testing.is_true(#thin.step <= 1000)
+  testing.is_true(math.max(table.unpack(thin.value)) == 99)
+  for i = 2, #thin.step do testing.is_true(thin.step[i] > thin.step[i - 1]) end
+end)
+
+testing.test("ticks are round, few and inside", function()
+  for _, range in ipairs{{0, 1}, {1.34, 6.1}, {-3, 3}, {0, 0.00012}, {999, 1003}, {0, 1.2e6}, {1, 2}} do
+    local ticks = scale.ticks(range[1], range[2], 6)
+    testing.is_true(#ticks >= 3 and #ticks <= 7, ("%d ticks"):format(#ticks))
+    for i, tick in ipairs(ticks) do
+      testing.is_true(tick.value >= range[1] - 1e-12 and tick.value <= range[2] + 1e-6)
+      testing.is_true(i == 1 or tick.label ~= ticks[i - 1].label, tick.label)
+    end
+  end
+end)
+
+testing.test("smoothing has no pull at its start and keeps gaps", function()
+  local smooth = scale.smooth({2.0, 2.0, 0 / 0, 2.0}, 0.9)
+  testing.close(smooth[1], 2.0, 1e-12)
+  testing.is_true(smooth[3] ~= smooth[3])
+  testing.close(smooth[4], 2.0, 1e-12)
+end)
+
+testing.test("ranges cut a start far above the rest", function()
+  local values = {}
+  for i = 1, 1000 do values[i] = i <= 10 and 100.0 or 2.0 + i % 10 / 10 end
+  local low, high = scale.range{values}
+  testing.is_true(low < 2 and low > 1.5 and high > 2.9 and high < 4, ("%g %g"):format(low, high))
+  low, high = scale.range{{0 / 0, 5.0}}
+  testing.is_true(low < 5 and high > 5)
+end)
+
+testing.test("numbers read well", function()
+  testing.equal(format.count(1234567), "1,234,567")
+  testing.equal(format.short(4915200), "4.92M")
+  testing.equal(format.metric(2.0751234), "2.0751")
+  testing.equal(format.metric(0.5), "0.5")
+  testing.equal(format.metric(0 / 0), "nan")
+  testing.equal(format.duration(396.1), "6 min 36 s")
+end)
+
+testing.test("base64 matches the published vectors", function()
+  for text, expected in pairs{[""] = "", f = "Zg==", fo = "Zm8=", foo = "Zm9v", foob = "Zm9vYg==", ["\xff\xfe\xfd"] = "//79"} do
+    testing.equal(native.base64(text), expected)
+  end
+end)
+
+os.remove(stem)
+os.execute("rm -r '" .. stem .. "_runs'")
+testing.finish()
