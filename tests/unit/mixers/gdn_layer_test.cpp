@@ -1,0 +1,167 @@
+// The gdn layer, loaded as a plugin: fixtures, the models it has to be, states, precision.
+#include <ATen/autocast_mode.h>
+#include <c10/core/GradMode.h>
+
+#include "support.h"
+
+namespace gamut {
+namespace {
+
+using at::Tensor;
+using test::Fixture;
+
+struct LayerCase {
+  std::string fixture;
+  OptionMap options;
+};
+
+std::vector<LayerCase> layer_cases() {
+  OptionMap plain = {{"d_model", int64_t{64}}, {"n_heads", int64_t{4}}, {"head_dim", int64_t{12}}};
+  OptionMap grouped = {{"d_model", int64_t{64}},  {"n_heads", int64_t{2}},
+                       {"n_v_heads", int64_t{4}}, {"head_dim", int64_t{16}},
+                       {"expand_v", 1.5},         {"allow_neg_eigval", true}};
+  return {{"layer_gdn", plain}, {"layer_gdn_neg_grouped", grouped}};
+}
+
+void expect_fixture(const LayerCase& layer, at::ScalarType dtype, double values, double gradients) {
+  SCOPED_TRACE(layer.fixture);
+  const Fixture f(layer.fixture, dtype);
+  auto mixer = test::make_mixer("gdn", layer.options);
+  test::convert(*mixer, dtype);
+  for (const auto& p : mixer->parameters()) {
+    const c10::NoGradGuard no_grad;
+    auto tensor = p.tensor;
+    tensor.copy_(f["w." + p.name]);
+  }
+  const auto x = f["x"].clone().set_requires_grad(true);
+  const auto y = test::forward(*mixer, x);
+  EXPECT_CLOSE(y, f["y"], values);
+  y.backward(f["dy"]);
+  EXPECT_CLOSE(x.grad(), f["dx"], gradients);
+  for (const auto& p : mixer->parameters()) {
+    EXPECT_LE(test::relative_error(p.tensor.grad(), f["dw." + p.name]), gradients) << p.name;
+  }
+}
+
+TEST(GdnLayer, EqualsTheFixtures) {
+  for (const auto& layer : layer_cases()) {
+    expect_fixture(layer, at::kDouble, 2e-7, 2e-7);
+    expect_fixture(layer, at::kFloat, 1e-5, 2e-5);
+  }
+}
+
+TEST(GdnLayer, HasTheFlaLayersTensors) {
+  const Fixture f("layer_gdn", at::kFloat);
+  const auto mixer = test::make_mixer("gdn", layer_cases()[0].options);
+  EXPECT_EQ(mixer->parameters().size(), 13u);
+  for (const auto& p : mixer->parameters()) EXPECT_EQ(p.tensor.sizes(), f["w." + p.name].sizes());
+}
+
+// Parameters a mixer of published models.
+TEST(GdnLayer, HasTheSizesOfKnownModels) {
+  const OptionMap golf = {{"d_model", int64_t{448}}, {"n_heads", int64_t{8}},
+                          {"allow_neg_eigval", true}};
+  EXPECT_EQ(test::parameter_count(*test::make_mixer("gdn", golf)), 1216868);
+  const OptionMap speech = {{"d_model", int64_t{384}}, {"n_heads", int64_t{6}},
+                            {"allow_neg_eigval", true}};
+  EXPECT_EQ(test::parameter_count(*test::make_mixer("gdn", speech)), 894060);
+  const OptionMap music = {{"d_model", int64_t{1024}}, {"n_heads", int64_t{16}},
+                           {"head_dim", int64_t{64}},  {"expand_v", 1.0},
+                           {"use_short_conv", false},  {"use_gate", false},
+                           {"use_out_norm", false},    {"qk_norm", "rms_l2"},
+                           {"decay", "sigmoid"},       {"b_bias", true},
+                           {"scale", 1.0}};
+  EXPECT_EQ(test::parameter_count(*test::make_mixer("gdn", music)), 4227232);
+  const OptionMap olmo = {{"d_model", int64_t{3840}}, {"n_heads", int64_t{30}}};
+  EXPECT_EQ(test::parameter_count(*test::make_mixer("gdn", olmo)), 88750332);
+}
+
+TEST(GdnLayer, DrawsInTheDocumentedOrder) {
+  const OptionMap options = {{"d_model", int64_t{16}},
+                             {"n_heads", int64_t{2}},
+                             {"init", "kaiming"},
+                             {"out_init_scale", 0.0},
+                             {"A_init_range", std::vector<double>{1.0, 16.0}}};
+  at::manual_seed(7);
+  const auto mixer = test::make_mixer("gdn", options);
+  at::manual_seed(7);
+  for (const char* name : {"q_proj", "k_proj", "v_proj", "a_proj", "b_proj", "g_proj", "o_proj",
+                           "q_conv1d", "k_conv1d", "v_conv1d"}) {
+    const auto got = test::parameter(*mixer, std::string(name) + ".weight");
+    const double bound = 1 / std::sqrt(static_cast<double>(got[0].numel()));
+    const auto drawn = at::empty(got.sizes(), at::kFloat).uniform_(-bound, bound);
+    const auto expected = std::string(name) == "o_proj" ? at::zeros_like(drawn) : drawn;
+    EXPECT_CLOSE(got, expected, 1e-6) << name;
+  }
+  const auto a = at::empty({2}, at::kFloat).uniform_(1, 16);
+  EXPECT_CLOSE(test::parameter(*mixer, "A_log"), a.log(), 1e-6);
+  const auto dt = (at::rand({2}) * (std::log(0.1) - std::log(0.001)) + std::log(0.001)).exp();
+  EXPECT_CLOSE(at::softplus(test::parameter(*mixer, "dt_bias")), dt, 1e-5);
+}
+
+TEST(GdnLayer, DecodesAsItTrains) {
+  at::manual_seed(8);
+  auto mixer = test::make_mixer("gdn", layer_cases()[1].options);
+  test::convert(*mixer, at::kDouble);
+  const c10::NoGradGuard no_grad;
+  const auto x = at::randn({3, 70, 64}, at::kDouble);
+  const auto whole = test::forward(*mixer, x);
+  auto state = mixer->new_state(3);
+  std::vector<Tensor> pieces;
+  for (const auto& [from, to] : {std::pair(0, 50), {50, 51}, {51, 53}, {53, 62}, {62, 70}}) {
+    pieces.push_back(test::forward(*mixer, x.slice(1, from, to), &state));
+  }
+  EXPECT_CLOSE(at::cat(pieces, 1), whole, 1e-12);
+  EXPECT_EQ(state.position, 70);
+}
+
+TEST(GdnLayer, StatesCarryNoGraph) {
+  auto mixer = test::make_mixer("gdn", layer_cases()[0].options);
+  auto state = mixer->new_state(1);
+  const auto y = test::forward(*mixer, at::randn({1, 20, 64}), &state);
+  EXPECT_TRUE(y.requires_grad());
+  for (const auto& t : state.tensors) EXPECT_FALSE(t.tensor.requires_grad()) << t.name;
+}
+
+TEST(GdnLayer, AutocastStaysCloseToFloat32) {
+  at::manual_seed(9);
+  auto mixer = test::make_mixer("gdn", {{"d_model", int64_t{64}}, {"n_heads", int64_t{4}},
+                                        {"init", "xavier"}});
+  const auto x = at::randn({2, 100, 64});
+  const auto exact = test::forward(*mixer, x);
+  at::autocast::set_autocast_enabled(at::kCPU, true);
+  const auto y = test::forward(*mixer, x);
+  at::autocast::clear_cache();
+  at::autocast::set_autocast_enabled(at::kCPU, false);
+  EXPECT_EQ(y.scalar_type(), at::kBFloat16);
+  EXPECT_CLOSE(y, exact, 3e-2);
+  EXPECT_GT(test::relative_error(y, exact), 1e-5);
+}
+
+TEST(GdnLayer, SaysWhatIsWrong) {
+  const auto refusal = [](OptionMap options) -> std::string {
+    try {
+      test::make_mixer("gdn", options);
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return "accepted";
+  };
+  const OptionMap base = {{"d_model", int64_t{64}}, {"n_heads", int64_t{4}}};
+  const auto with = [&](const std::string& name, OptionValue value) {
+    auto options = base;
+    options[name] = std::move(value);
+    return refusal(options);
+  };
+  EXPECT_THAT(with("n_v_heads", int64_t{6}), testing::HasSubstr("multiple of n_heads = 4"));
+  EXPECT_THAT(with("expand_v", 1.3), testing::HasSubstr("whole number of value channels"));
+  EXPECT_THAT(with("chunk_size", int64_t{48}), testing::HasSubstr("power of two"));
+  EXPECT_THAT(with("head_dim", int64_t{257}), testing::HasSubstr("256"));
+  EXPECT_THAT(with("use_out_norm", false), testing::HasSubstr("use_gate = false"));
+  EXPECT_THAT(with("dt_init_range", std::vector<double>{0.0, 1.0}),
+              testing::HasSubstr("dt_init_range must begin above 0"));
+  EXPECT_THAT(with("A_init_range", std::vector<double>{3.0}), testing::HasSubstr("two numbers"));
+}
+
+}  // namespace
+}  // namespace gamut
