@@ -47,10 +47,13 @@ expect("a folder without train.lua", ["run", "empty"], "holds no train.lua")
 expect("a syntax error", ["run", script("syntax", "local x = = 1\n")], "syntax/train.lua:1:", "near '='")
 deep = script("deep", USE + """
 local function inner(x) return x.weight.shape end
-local function outer() return inner(nil) end
+local function outer()
+  local shape = inner(nil)
+  return shape
+end
 gamut.scope(function() outer() end)
 """)
-expect("an error deep in a callback", ["run", deep], "deep/train.lua:4:", "deep/train.lua:5:")
+expect("an error deep in a callback", ["run", deep], "deep/train.lua:4:", "deep/train.lua:6:", "deep/train.lua:9:")
 shapes = script("shapes", USE + "local x = gamut.zeros({2, 3})\nprint(x:matmul(gamut.zeros({4, 5})))\n")
 expect("wrong shapes in an operator", ["run", shapes], "shapes/train.lua:4:", "2x3 and 4x5")
 argument = script("argument", USE + "gamut.softmax(gamut.zeros({2}), {dims = 0})\n")
@@ -67,14 +70,17 @@ ranged = script("ranged", USE + 'nn.mixer("gdn", {d_model = 32, n_heads = -2})\n
 expect("an option out of range", ["run", ranged], "n_heads", "-2")
 
 # Configuration.
-expect("an unknown key", ["run", QUICKSTART, "step=3"], "step", "steps")
-expect("a wrong type", ["run", QUICKSTART, "steps=many"], "steps", "many", "integer")
-expect("a value that is no assignment", ["run", QUICKSTART, "steps"], "key=value")
+expect("an unknown key", ["run", QUICKSTART, "step=3"], "step", "steps", status=3)
+expect("a wrong type", ["run", QUICKSTART, "steps=many"], "steps", "many", "integer", status=3)
+expect("a value that is no assignment", ["run", QUICKSTART, "steps"], "key=value", status=2)
+unused = script("unused", USE + "local c = train.config()\ntrain.start{model = {}, optimizers = {}, data = {}, steps = c.steps, tokens_per_step = 1}\n",
+                "steps: 3\nlerning_rate: 0.1\n")
+expect("a key that the script does not use", ["run", unused], "unused/config.yaml:2", "`lerning_rate` is not used", status=3)
 broken = script("broken", USE + "train.config()\n", "a: [1, 2\nb: 3\n")
-expect("broken YAML", ["run", broken], "config.yaml:")
+expect("broken YAML", ["run", broken], "config.yaml:", status=3)
 extra = pathlib.Path("extra.yaml")
 extra.write_text("seed: 2\nlearning_rat: 3\n")
-expect("an unknown key in a file", ["run", QUICKSTART, "--config", extra], "extra.yaml:2", "learning_rat")
+expect("an unknown key in a file", ["run", QUICKSTART, "--config", extra], "extra.yaml:2", "learning_rat", status=3)
 unread = script("unread", USE + "local c = train.config()\nprint(c.lr)\nprint(c.stepz)\n", "lr: 0.1\nsteps: 3\n")
 expect("a key that is not there", ["run", unread], "stepz", "steps", "unread/train.lua:5")
 expect("training under exec", ["exec", QUICKSTART / "train.lua"], "gamut run")

@@ -15,6 +15,13 @@ function context.settings()
   return settings
 end
 
+-- Ends the process over a configuration that cannot be used: the user has to act, not the script.
+local CONFIGURATION_ERROR = 3
+function context.refuse(message)
+  io.stderr:write("gamut: ", message, "\n")
+  os.exit(CONFIGURATION_ERROR, true)
+end
+
 local config
 
 -- The resolved configuration: config.yaml beside the script, then --config files, then key=value.
@@ -25,7 +32,10 @@ function context.config()
     if not given.config_path then
       error(("there is no config.yaml beside %s; put one there: it declares the keys that can be set"):format(given.script), 2)
     end
-    config = require("gamut.native.config").load(given.config_path, {files = given.config_files, overrides = given.overrides})
+    local ok, loaded = pcall(require("gamut.native.config").load, given.config_path,
+      {files = given.config_files, overrides = given.overrides})
+    if not ok then context.refuse(loaded) end
+    config = loaded
   end
   return config
 end

@@ -2,6 +2,7 @@
 
 local gamut = require "gamut"
 local config = require "gamut.native.config"
+local context = require "gamut.train.context"
 local json = require "gamut.native.json"
 local provenance = require "gamut.train.provenance"
 local system = require "gamut.native.system"
@@ -61,7 +62,7 @@ function Folder:check_config(run)
     end
   end
   if #changes > 0 then
-    error(("%s was started with another configuration: %s"):format(self.root, table.concat(changes, "; ")), 0)
+    context.refuse(("%s was started with another configuration: %s"):format(self.root, table.concat(changes, "; ")))
   end
 end
 

@@ -1,6 +1,7 @@
 -- What run.json says about where a run came from: enough to repeat it.
 
 local gamut = require "gamut"
+local json = require "gamut.native.json"
 local plugins = require "gamut.native.plugins"
 local system = require "gamut.native.system"
 
@@ -33,6 +34,20 @@ local function processor()
   end
 end
 
+-- The plugins that this run uses: what they call themselves and the hash of the file.
+local function used_plugins()
+  local used = json.array{}
+  for _, plugin in ipairs(plugins.list()) do
+    if plugin.is_open then
+      used[#used + 1] = {
+        kind = plugin.kind, name = plugin.name, version = plugin.version, path = plugin.path,
+        sha256 = plugin.path ~= "" and system.sha256(plugin.path) or nil,
+      }
+    end
+  end
+  return used
+end
+
 -- The record of a run; `earlier` is the one of the run that is resumed, whose start it keeps.
 function provenance.record(run, earlier)
   local settings = run.settings
@@ -40,9 +55,9 @@ function provenance.record(run, earlier)
   local record = {
     format = 1, study = settings.study, script = settings.script, command = settings.command,
     script_sha256 = system.sha256(settings.script),
-    started = earlier and earlier.started or now, resumed = earlier and earlier.resumed or {},
+    started = earlier and earlier.started or now, resumed = earlier and earlier.resumed or json.array{},
     git = provenance.git(settings.script_dir),
-    gamut = gamut.version, libtorch = gamut.libtorch_version, plugins = plugins.loaded(),
+    gamut = gamut.version, libtorch = gamut.libtorch_version, plugins = used_plugins(),
     device = {
       kind = gamut.cuda_available() and "cuda" or "cpu", processor = processor(),
       threads = gamut.num_threads(), host = output_of("hostname"),

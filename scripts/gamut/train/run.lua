@@ -39,7 +39,7 @@ end
 local function refuse_unused(config, script)
   local complaints = {}
   for _, unused in ipairs(config:unused(system.read_file(script))) do complaints[#complaints + 1] = unused.message end
-  if #complaints > 0 then error(table.concat(complaints, "\n"), 0) end
+  if #complaints > 0 then context.refuse(table.concat(complaints, "\n")) end
 end
 
 local function start(options)
