@@ -86,6 +86,31 @@ int check_plugin(host::Registry& registry, const host::PluginInfo& info,
   return report.finish(context + " " + info.version) ? kSuccess : kBadPlugin;
 }
 
+bool is_script(const std::string& plugin) {
+  return std::filesystem::path(plugin).extension() == ".lua";
+}
+
+// Runs the suite on every mixer that the script registers.
+int check_script(const Context& context, const std::string& script,
+                 const std::vector<std::string>& given, host::LastOperation& operation) {
+  operation.set("running the script");
+  script::Interpreter::Options options;
+  options.full_traceback = context.full_traceback;
+  script::Interpreter interpreter(options);
+  script::ScriptError error;
+  if (!interpreter.run_file(script, {}, error)) return report(error);
+  auto& registry = host::registry();
+  int code = kSuccess, found = 0;
+  for (const auto& info : registry.list()) {
+    if (info.kind != "mixer" || !info.path.empty()) continue;
+    ++found;
+    code = std::max(code, check_plugin(registry, info, given, operation));
+  }
+  GAMUT_CHECK(found > 0, script, " registers no mixer; end it with nn.register_mixer(name, class, ",
+              "options)");
+  return code;
+}
+
 }  // namespace
 
 void add_check(CLI::App& app, Context& context) {
@@ -96,7 +121,14 @@ void add_check(CLI::App& app, Context& context) {
   verb->add_option("--option", *options, "name=value of an option, may be repeated")
       ->allow_extra_args(false);
   verb->callback([&context, choice, options] {
-    context.verb = [choice, options] {
+    context.verb = [choice, options, &context] {
+      if (is_script(choice->plugin)) {
+        const std::filesystem::path file = choice->plugin;
+        const host::PluginInfo info{"script", file.stem().string(), "", "", file, ""};
+        return choice->in_child(info, [&](host::LastOperation& operation) {
+          return check_script(context, choice->plugin, *options, operation);
+        });
+      }
       auto& registry = host::registry();
       const auto info = choice->resolve(registry);
       return choice->in_child(info, [&](host::LastOperation& operation) {

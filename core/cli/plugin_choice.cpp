@@ -62,7 +62,7 @@ int PluginChoice::in_child(const host::PluginInfo& info,
 }
 
 std::string reference(const host::PluginInfo& info) {
-  return info.path.string();
+  return info.path.empty() ? info.name : info.path.string();
 }
 
 }  // namespace gamut::cli

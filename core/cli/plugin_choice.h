@@ -26,7 +26,7 @@ struct PluginChoice {
                const std::function<int(host::LastOperation&)>& body) const;
 };
 
-// How a registry names the plugin unambiguously: by its file.
+// How a registry names the plugin unambiguously: by its file, or what a script called it.
 std::string reference(const host::PluginInfo& info);
 
 }  // namespace gamut::cli

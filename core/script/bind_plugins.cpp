@@ -166,7 +166,7 @@ int open_plugins(lua_State* L) {
                                 {"tokenizer", guard_for_user<tokenizer>},
                                 {"optimizer", guard_for_user<optimizer>},
                                 {"state", guard_for_user<state>},
-                                {"documents", guard<documents>},
+                                {"documents", guard_for_user<documents>},
                                 {"register_mixer", guard_for_user<register_mixer>},
                                 {nullptr, nullptr}};
   luaL_newlib(L, functions);

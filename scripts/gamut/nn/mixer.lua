@@ -145,7 +145,7 @@ function mixer.state(tensors) return plugins.state(tensors) end
 ---@param class gamut.nn.Class
 ---@param options {[1]: string, [2]: string, default: any, min: number?, max: number?, choices: string[]?, optional: boolean?, doc: string}[]
 function mixer.register(name, class, options)
-  if rawget(class, "forward") == nil or class.new_state == nil then
+  if class.untracked_forward == nil or class.new_state == nil then
     error(("mixer `%s` needs a forward(x, context) and a new_state(batch)"):format(name), 2)
   end
   local Registered = module.class(class.class_name, class)

@@ -32,8 +32,7 @@ function Module:summary() return "" end -- luacheck: ignore 212
 function Module:child_name(name) return tostring(name) end -- luacheck: ignore 212
 
 -- Instances have only the KEY field raw, so every access comes through here.
-local function metatable_of(class)
-  local values_metatable = { __index = class }
+local function metatable_of(class, methods)
   return {
     __name = "gamut.nn.Module",
     __index = function(self, name) return self[KEY].values[name] end,
@@ -45,11 +44,11 @@ local function metatable_of(class)
       return self:length()
     end,
     __pairs = function(self) return next, self[KEY].values, nil end,
-    values_metatable = values_metatable,
+    values_metatable = { __index = methods },
   }
 end
 
-local function construct(class, instance_metatable, ...)
+local function construct(instance_metatable, ...)
   local own = fields.new(instance_metatable.values_metatable)
   own.values.training = true
   local self = setmetatable({ [KEY] = own }, instance_metatable)
@@ -73,20 +72,23 @@ function module.class(name, base)
   if type(name) ~= "string" then
     error(("nn.module needs the name of the class as a string, not a %s"):format(type(name)), 2)
   end
-  local class = { class_name = name }
-  local instance_metatable = metatable_of(class)
-  return setmetatable(class, {
-    __index = base or Module,
-    __call = function(_, ...) return construct(class, instance_metatable, ...) end,
-    __newindex = function(self, key, value)
+  -- The class itself stays empty, so that every definition of forward, also a later one, is seen.
+  local methods = setmetatable({ class_name = name }, { __index = base or Module })
+  local instance_metatable
+  local class = setmetatable({}, {
+    __index = methods,
+    __call = function(_, ...) return construct(instance_metatable, ...) end,
+    __newindex = function(_, key, value)
       if key == "forward" then
-        rawset(self, "untracked_forward", value)
+        methods.untracked_forward = value
         value = call.tracked(value)
       end
-      rawset(self, key, value)
+      methods[key] = value
     end,
     __tostring = function() return "class " .. name end,
   })
+  instance_metatable = metatable_of(class, methods)
+  return class
 end
 
 local function check_tensor(value, caller)
