@@ -78,26 +78,40 @@ Chunks make_chunks(const ChunkPlan& plan, const DeltaRuleInput& in, at::ScalarTy
   return ch;
 }
 
+// The scans below run over the steps of the plan; at each, the sequences that still have a chunk
+// are the first rows of a state. Views of a packed tensor, one a step:
+std::vector<Tensor> by_step(const ChunkPlan& plan, const Tensor& packed) {
+  const int64_t heads = packed.size(0) / std::max<int64_t>(plan.chunks(), 1);
+  std::vector<int64_t> rows;
+  for (const int64_t active : plan.active()) rows.push_back(active * heads);
+  return packed.split_with_sizes(rows);
+}
+
 struct Scan {
   Tensor errors;    // [m, c, d_v]
   Tensor entering;  // [m, d_k, d_v]: the state at the start of every chunk
   Tensor state;     // [sequences * heads, d_k, d_v]: where each sequence ends
 };
 
-// `state` is overwritten.
+// `errors` and `state` come as T V and the initial states and are overwritten.
 Scan scan(const ChunkPlan& plan, const Chunks& ch, const Tensor& w, Tensor errors, Tensor state) {
-  const int64_t heads = ch.v.size(0) / std::max<int64_t>(plan.chunks(), 1);
-  const auto decay = ch.decayed.narrow(1, plan.chunk_size() - 1, 1);
+  const int64_t c = plan.chunk_size(), steps = plan.active().size();
   auto entering = at::empty({ch.v.size(0), ch.x.size(2), ch.v.size(2)}, ch.v.options());
-  int64_t first = 0;
-  for (const int64_t active : plan.active()) {
-    const int64_t rows = active * heads;
-    auto s = state.narrow(0, 0, rows), e = errors.narrow(0, first, rows);
-    entering.narrow(0, first, rows).copy_(s);
-    e.baddbmm_(w.narrow(0, first, rows), s, 1, -1);
-    s.mul_(decay.narrow(0, first, rows))
-        .baddbmm_(ch.written.narrow(0, first, rows).transpose(1, 2), e);
-    first += rows;
+  const auto w_at = by_step(plan, w), e_at = by_step(plan, errors),
+             written_at = by_step(plan, ch.written.transpose(1, 2)),
+             decay_at = by_step(plan, ch.decayed.narrow(1, c - 1, 1)),
+             entering_at = by_step(plan, entering);
+  for (int64_t i = 0; i < steps; ++i) {
+    auto s = entering_at[i], e = e_at[i];
+    const int64_t rows = s.size(0);
+    // Where all go on, a state is computed straight into its next place.
+    const bool stays = i > 0 && entering_at[i - 1].size(0) == rows;
+    if (!stays) s.copy_(state.narrow(0, 0, rows));
+    const bool all_go_on = i + 1 < steps && entering_at[i + 1].size(0) == rows;
+    auto next = all_go_on ? entering_at[i + 1] : state.narrow(0, 0, rows);
+    e.baddbmm_(w_at[i], s, 1, -1);
+    at::mul_out(next, s, decay_at[i]);
+    next.baddbmm_(written_at[i], e);
   }
   return {errors, entering, state};
 }
@@ -108,24 +122,27 @@ struct ReverseScan {
   Tensor d_state;   // [sequences * heads, d_k, d_v]: gradient of the initial states
 };
 
-// `d_errors` holds what the outputs contribute, `d_state` the gradient of the final states; both
-// are overwritten.
+// `d_errors` comes as what the outputs contribute, `d_state` as the gradient of the final states;
+// both are overwritten.
 ReverseScan reverse_scan(const ChunkPlan& plan, const Chunks& ch, const Tensor& w,
                          const Tensor& d_output, Tensor d_errors, Tensor d_state) {
-  const int64_t heads = ch.v.size(0) / std::max<int64_t>(plan.chunks(), 1);
-  const auto decay = ch.decayed.narrow(1, plan.chunk_size() - 1, 1);
-  const auto q = queries(ch.xe).transpose(1, 2), w_t = w.transpose(1, 2);
+  const int64_t c = plan.chunk_size(), last = static_cast<int64_t>(plan.active().size()) - 1;
   auto leaving = at::empty({ch.v.size(0), ch.x.size(2), ch.v.size(2)}, ch.v.options());
-  int64_t end = ch.v.size(0);
-  for (auto active = plan.active().rbegin(); active != plan.active().rend(); ++active) {
-    const int64_t rows = *active * heads, first = end - rows;
-    auto d = d_state.narrow(0, 0, rows), de = d_errors.narrow(0, first, rows);
-    leaving.narrow(0, first, rows).copy_(d);
-    de.baddbmm_(ch.written.narrow(0, first, rows), d);
-    d.mul_(decay.narrow(0, first, rows))
-        .baddbmm_(q.narrow(0, first, rows), d_output.narrow(0, first, rows))
-        .baddbmm_(w_t.narrow(0, first, rows), de, 1, -1);
-    end = first;
+  const auto w_at = by_step(plan, w.transpose(1, 2)), e_at = by_step(plan, d_errors),
+             written_at = by_step(plan, ch.written), out_at = by_step(plan, d_output),
+             decay_at = by_step(plan, ch.decayed.narrow(1, c - 1, 1)),
+             q_at = by_step(plan, queries(ch.xe).transpose(1, 2)),
+             leaving_at = by_step(plan, leaving);
+  for (int64_t i = last; i >= 0; --i) {
+    auto d = leaving_at[i], e = e_at[i];
+    const int64_t rows = d.size(0);
+    const bool stays = i < last && leaving_at[i + 1].size(0) == rows;
+    if (!stays) d.copy_(d_state.narrow(0, 0, rows));
+    const bool none_join = i > 0 && leaving_at[i - 1].size(0) == rows;
+    auto next = none_join ? leaving_at[i - 1] : d_state.narrow(0, 0, rows);
+    e.baddbmm_(written_at[i], d);
+    at::mul_out(next, d, decay_at[i]);
+    next.baddbmm_(q_at[i], out_at[i]).baddbmm_(w_at[i], e, 1, -1);
   }
   return {d_errors, leaving, d_state};
 }
@@ -147,13 +164,14 @@ struct Gradients {
   Tensor q, k, v, g, beta;
 };
 
-// Gradients of everything but the states, in the inputs' layout. `d_output` is packed.
+// Gradients of everything but the states, in the inputs' layout. dy [m, 2c, d_v] holds the packed
+// gradient of the output in its upper half; the lower half is filled here.
 Gradients input_gradients(const ChunkPlan& plan, const Chunks& ch, const Tensor& inverse,
-                          const Scan& fwd, const ReverseScan& rev, const Tensor& d_output,
+                          const Scan& fwd, const ReverseScan& rev, const Tensor& dy,
                           const DeltaRuleInput& in) {
   const int64_t c = plan.chunk_size(), heads = in.v.size(2), repeat = heads / in.q.size(2);
   const auto d_v = at::bmm(inverse.transpose(1, 2), rev.d_errors);
-  const auto dy = at::cat({d_output, d_v.neg()}, 1);  // [m, 2c, d_v]
+  keys(dy).copy_(d_v).neg_();
   auto d_f = at::bmm(dy, fwd.errors.transpose(1, 2));
   halves(d_f).mul_(ch.gam);
   keys(d_f).diagonal(0, 1, 2).zero_();
@@ -183,8 +201,12 @@ at::ScalarType accumulation(const Tensor& v) {
   return v.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
 }
 
-// Under autocast the products below would silently run in bfloat16.
-using NoAutocast = c10::impl::ExcludeDispatchKeyGuard;
+// Inside the function there is no graph to record, and under autocast the products would silently
+// run in bfloat16.
+struct PlainOperators {
+  at::AutoDispatchBelowADInplaceOrView no_autograd;
+  c10::impl::ExcludeDispatchKeyGuard no_autocast{c10::autocast_dispatch_keyset};
+};
 
 using OptionalTensor = std::optional<Tensor>;  // autograd takes no undefined argument
 OptionalTensor optional(const Tensor& x) {
@@ -197,7 +219,7 @@ struct ChunkedDeltaRule : torch::autograd::Function<ChunkedDeltaRule> {
                                const OptionalTensor& initial_state,
                                const OptionalTensor& cu_seqlens, double scale,
                                int64_t chunk_size) {
-    const NoAutocast guard(c10::autocast_dispatch_keyset);
+    const PlainOperators guard;
     const DeltaRuleInput in{
         q, k, v, g, beta, initial_state.value_or(Tensor()), cu_seqlens.value_or(Tensor()), scale};
     const auto dtype = accumulation(v);
@@ -220,7 +242,7 @@ struct ChunkedDeltaRule : torch::autograd::Function<ChunkedDeltaRule> {
     GAMUT_CHECK(!at::GradMode::is_enabled(),
                 "the gated delta rule has no second derivative; call backward without "
                 "create_graph");
-    const NoAutocast guard(c10::autocast_dispatch_keyset);
+    const PlainOperators guard;
     const auto saved = ctx->get_saved_variables();
     const DeltaRuleInput in{saved[0], saved[1], saved[2], saved[3],
                             saved[4], saved[5], saved[6], ctx->saved_data["scale"].toDouble()};
@@ -233,12 +255,13 @@ struct ChunkedDeltaRule : torch::autograd::Function<ChunkedDeltaRule> {
     const auto fwd = scan(plan, ch, w, at::bmm(inverse, ch.v),
                           sorted_state(plan, in.initial_state, in, dtype));
 
-    auto d_output = at::zeros_like(ch.v);
+    const auto dy = at::zeros({ch.x.size(0), ch.x.size(1), ch.v.size(2)}, ch.v.options());
+    const auto d_output = queries(dy);
     if (grads[0].defined()) plan.pack(grads[0], 1, d_output);
     const auto rev =
         reverse_scan(plan, ch, w, d_output, at::bmm(queries(ch.f).tril().transpose(1, 2), d_output),
                      sorted_state(plan, grads[1], in, dtype));
-    const auto d = input_gradients(plan, ch, inverse, fwd, rev, d_output, in);
+    const auto d = input_gradients(plan, ch, inverse, fwd, rev, dy, in);
     Tensor d_initial;
     if (in.initial_state.defined()) {
       d_initial = plan.unsort(rev.d_state.view_as(in.initial_state)).to(in.initial_state.scalar_type());
