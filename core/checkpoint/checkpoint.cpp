@@ -247,6 +247,7 @@ Checkpoint load_checkpoint(const LoadRequest& request) {
 
 std::vector<fs::path> supersede_after(const fs::path& directory, int64_t step) {
   const FolderLock lock(directory);
+  sweep(directory);  // a run that is done saves no more, so nothing else would
   std::vector<fs::path> paths;
   for (const auto& info : list_checkpoints(directory)) {
     if (info.step > step) paths.push_back(set_aside(info.path, "superseded"));

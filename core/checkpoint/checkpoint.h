@@ -72,8 +72,9 @@ struct Checkpoint {
 // that says what there is when nothing can be loaded.
 Checkpoint load_checkpoint(const LoadRequest& request);
 
-// For a run that goes on from an older step than its newest: steps after `step` are renamed to
-// step_N.superseded-K, where nothing looks for them and nothing removes them. Returns their paths.
+// For a run that goes on from `step`: removes what killed saves left, and renames newer steps, if
+// it is not the newest, to step_N.superseded-K, where nothing looks for them and nothing removes
+// them. Returns their paths.
 std::vector<std::filesystem::path> supersede_after(const std::filesystem::path& directory,
                                                    int64_t step);
 

@@ -3,6 +3,7 @@
 
 #include <gamut/error.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <csignal>
@@ -10,6 +11,7 @@
 #include <cstring>
 #include <deque>
 #include <string>
+#include <utility>
 
 namespace gamut::checkpoint {
 namespace {

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <unordered_set>
+#include <vector>
 
 namespace gamut::checkpoint {
 namespace {

@@ -43,12 +43,12 @@ class Reader {
   }
 
  private:
+  // What the value calls itself ("gamut.Tensor") says more than "userdata".
   std::string type_name(int index) {
-    std::string name = luaL_tolstring(L_, index, nullptr);
+    if (luaL_getmetafield(L_, index, "__name") != LUA_TSTRING) return luaL_typename(L_, index);
+    std::string name = lua_tostring(L_, -1);
     lua_pop(L_, 1);
-    // "gamut.Tensor: 0x..." says more than "userdata".
-    const bool named = lua_type(L_, index) == LUA_TUSERDATA && name.find(':') != name.npos;
-    return named ? name.substr(0, name.find(':')) : luaL_typename(L_, index);
+    return name;
   }
 
   json number(double value) const {

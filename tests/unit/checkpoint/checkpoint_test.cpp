@@ -236,6 +236,9 @@ TEST_F(CheckpointTest, LeftoversAreSweptAndOtherThingsAreNot) {
   EXPECT_THAT(steps(), ElementsAre(1));
   save(2);
   EXPECT_THAT(names(), ElementsAre("notes", "step_000001", "step_000002", "step_2", "step_x"));
+  fs::create_directories(folder_ / "checkpoints" / "step_000003.tmp");
+  supersede_after(folder_ / "checkpoints", 2);
+  EXPECT_THAT(names(), ElementsAre("notes", "step_000001", "step_000002", "step_2", "step_x"));
 }
 
 TEST_F(CheckpointTest, TwoProcessesDoNotShareAFolder) {

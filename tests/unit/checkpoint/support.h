@@ -19,11 +19,14 @@ namespace gamut::checkpoint {
 
 namespace fs = std::filesystem;
 
-// A test with a folder of its own, removed afterwards.
+// A test with a folder of its own, removed afterwards; in memory where there is /dev/shm, because
+// these tests flush thousands of files.
 class FolderTest : public testing::Test {
  protected:
   FolderTest() {
-    std::string pattern = fs::temp_directory_path() / "gamut_checkpoint_XXXXXX";
+    const bool memory = access("/dev/shm", W_OK) == 0;
+    const fs::path base = memory ? "/dev/shm" : fs::temp_directory_path();
+    std::string pattern = base / "gamut_checkpoint_XXXXXX";
     folder_ = mkdtemp(pattern.data());
   }
   ~FolderTest() override {
