@@ -22,7 +22,8 @@ function corpus.default_text()
     local found = native.glob(default.pattern)
     if #found > 0 then return (found[1]:match(default.folder)) end
   end
-  error("there is no text to train on: install Debian's perl-doc (or linux-doc), or name a file or folder of text with data=PATH", 0)
+  error("there is no text to train on: install Debian's perl-doc (or linux-doc), "
+    .. "or name a file or folder of text with data=PATH", 0)
 end
 
 ---@return string

@@ -24,7 +24,7 @@ local data = {
 
 ---Shards in the format of Parameter Golf as one sequence of tokens.
 ---@param paths string|string[] files, patterns, or folders (their *.bin)
----@param options? {split?: "train"|"val", vocab_size?: integer} split: of a folder, the files with _train_ or _val_ in their name
+---@param options? {split?: "train"|"val", vocab_size?: integer} split: of a folder, what has it in its name
 ---@return gamut.data.TokenSet
 function data.shards(paths, options)
   options = check("data.shards", options, {split = "string?", vocab_size = "integer?"})

@@ -3,6 +3,14 @@
 local check = require "gamut.data.options"
 local native = require "gamut.native.data"
 
+---@class gamut.data.LoaderOptions
+---@field batch integer windows a batch
+---@field context integer tokens a window
+---@field order? "sequential"|"shuffled" default: sequential
+---@field seed? integer of the shuffle
+---@field prefetch? integer batches that lie ready at most; default 2, with 0 there is no thread
+---@field device? string where batches are put
+
 ---@class gamut.data.Loader
 ---@field fingerprint string of the set, for resuming on the same data
 ---@field windows integer of an epoch of the shuffled order
@@ -14,7 +22,7 @@ Loader.__index = Loader
 ---next batch * context + 1 tokens. `order = "shuffled"` visits windows of `context` tokens, each once
 ---an epoch, in an order that `seed` and the epoch give; it costs no memory whatever the size.
 ---@param set gamut.data.TokenSet
----@param options {batch: integer, context: integer, order?: "sequential"|"shuffled", seed?: integer, prefetch?: integer, device?: string}
+---@param options gamut.data.LoaderOptions
 ---@return gamut.data.Loader
 local function batches(set, options)
   check("data.batches", options, {

@@ -1,6 +1,6 @@
 -- Options in a table, checked: unknown names, wrong types and missing ones are errors in words.
 
-local plugins = require "gamut.native.tensor"
+local nearest = require("gamut.native.tensor").nearest
 
 -- "integer?" is an integer or nothing; "integer" must be given.
 local function fits(value, kind)
@@ -28,7 +28,7 @@ local function check(who, options, known)
   for name in pairs(options) do
     if not known[name] then
       local names = names_of(known)
-      local near = plugins.nearest(names, tostring(name))
+      local near = nearest(names, tostring(name))
       local hint = #near > 0 and ("; did you mean `%s`?"):format(near[1])
         or ("; it has `%s`"):format(table.concat(names, "`, `"))
       error(("%s has no option `%s`%s"):format(who, tostring(name), hint), 3)
@@ -39,7 +39,9 @@ local function check(who, options, known)
     local value = options[name]
     if value == nil and optional == "" then error(("%s needs `%s`"):format(who, name), 3) end
     if value ~= nil and not fits(value, kind) then
-      error(("%s: `%s` must be a %s, got %s (%s)"):format(who, name, kind, tostring(value), type(value)), 3)
+      local article = kind == "integer" and "an" or "a"
+      error(("%s: `%s` must be %s %s, got %s (%s)")
+        :format(who, name, article, kind, tostring(value), type(value)), 3)
     end
   end
   return options

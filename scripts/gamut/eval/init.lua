@@ -39,9 +39,19 @@ local function summed(loss, y)
   return loss:sum{dtype = "float64"}:item()
 end
 
+---@class gamut.eval.Options
+---@field model any a module with :loss(x, y), or a function(x, y): the mean loss or one a target
+---@field set gamut.data.TokenSet
+---@field tokenizer gamut.Tokenizer counts the bytes
+---@field context integer tokens a window
+---@field batch integer windows a batch
+---@field max_tokens? integer scores the first windows only
+---@field autocast? string such as "bfloat16"
+---@field device? string default: that of the model's parameters
+
 ---Mean loss (nats a token) and bits per byte over the windows of a validation set, each scored
 ---without what came before it. Sums are in float64.
----@param options {model: any, set: gamut.data.TokenSet, tokenizer: gamut.Tokenizer, context: integer, batch: integer, max_tokens?: integer, autocast?: string, device?: string} model: a module with :loss(x, y), or a function(x, y); gives the mean loss or one for each target
+---@param options gamut.eval.Options
 ---@return {loss: number, bpb: number, tokens: integer, bytes: integer}
 function eval.bits_per_byte(options)
   check("eval.bits_per_byte", options, {
