@@ -29,16 +29,27 @@ _show() {  # what, seconds, log
   fi
 }
 
+_interrupted() {  # pid, what
+  trap '' INT TERM
+  kill -- "-$1" 2>/dev/null || true
+  wait "$1" || true
+  printf '\n' >&2
+  say "$2: interrupted. The next call of ./gamut goes on from here."
+  exit 130
+}
+
 # step NAME "what is done" COMMAND...: runs the command, output to $state/logs/NAME.log, and shows
 # progress once it has taken two seconds. Returns the command's status.
 step() {
-  local name=$1 what=$2 log="$state/logs/$1.log" start=$SECONDS tick=0 next_line=2 status=0 pid
+  local what=$2 log="$state/logs/$1.log" start=$SECONDS tick=0 next_line=2 status=0 pid
   shift 2
   mkdir -p "$state/logs"
   [ ! -t 2 ] || COLUMNS=$(tput cols 2>/dev/null || echo 80)
+  set -m # a process group of its own, so that an interruption ends all of it
   "$@" >"$log" 2>&1 </dev/null &
   pid=$!
-  trap 'kill "$pid" 2>/dev/null || true; wait "$pid"; printf "\n" >&2; die "$name: interrupted"' INT TERM
+  set +m
+  trap '_interrupted "$pid" "$what"' INT TERM
   while kill -0 "$pid" 2>/dev/null; do
     sleep 0.1
     tick=$((tick + 1))
