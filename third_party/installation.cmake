@@ -12,6 +12,7 @@ include(CMakePackageConfigHelpers)
 # --- The program and the libraries it needs --------------------------------------------------
 
 # DT_RPATH, not DT_RUNPATH: it also finds what the libraries in lib/ need themselves.
+add_dependencies(runtime gamut)
 target_link_options(gamut PRIVATE LINKER:--disable-new-dtags)
 set_target_properties(gamut PROPERTIES INSTALL_RPATH "$ORIGIN/../lib")
 
