@@ -38,9 +38,11 @@ int report(const script::ScriptError& error);
 void remark(const std::string& message);
 
 void add_check(CLI::App& app, Context& context);
+void add_compare(CLI::App& app, Context& context);
 void add_exec(CLI::App& app, Context& context);
 void add_new(CLI::App& app, Context& context);
 void add_plugins(CLI::App& app, Context& context);
+void add_report(CLI::App& app, Context& context);
 void add_run(CLI::App& app, Context& context);
 
 }  // namespace gamut::cli

@@ -57,6 +57,8 @@ int run(int argc, char** argv) {
   add_check(app, context);
   add_new(app, context);
   add_run(app, context);
+  add_report(app, context);
+  add_compare(app, context);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

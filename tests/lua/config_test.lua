@@ -2,11 +2,11 @@
 local testing = require "gamut.testing"
 local config = require "gamut.native.config"
 
-local files = {}
+local temporary = {}
 
 local function file_of(text)
   local path = os.tmpname()
-  files[#files + 1] = path
+  temporary[#temporary + 1] = path
   local file = assert(io.open(path, "w"))
   file:write(text)
   file:close()
@@ -74,7 +74,8 @@ end)
 
 testing.test("settings that nothing read are reported with their place", function()
   local c = load{"name=other"}
-  local _ = c.seed, c.lr, c.betas, c.mixer, c.optimizer.deep.momentum
+  for _, key in ipairs{"seed", "lr", "betas", "mixer"} do testing.is_true(c[key]) end
+  testing.is_true(c.optimizer.deep.momentum)
   local function keys(list)
     local names = {}
     for i, one in ipairs(list) do names[i] = one.key end
@@ -119,5 +120,5 @@ testing.test("a dump loads to the same values, and differences are listed", func
   testing.equal(changes[3].new, "(not set)")
 end)
 
-for _, path in ipairs(files) do os.remove(path) end
+for _, path in ipairs(temporary) do os.remove(path) end
 testing.finish()

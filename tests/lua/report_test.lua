@@ -99,6 +99,27 @@ testing.test("a crashed run is still reported", function()
   testing.raises(function() report.write "/nowhere" end, "/nowhere is not a run folder")
 end)
 
+testing.test("a comparison shows results, differing settings and common curves", function()
+  local function variant(lr)
+    return run_folder{
+      ["run.json"] = '{"steps":3}', ["config.yaml"] = ("lr: %s\nseed: 1\n"):format(lr), ["metrics.jsonl"] = metrics(3),
+    }
+  end
+  local output, printed, print_before = variant "0.5" .. "/compare.html", {}, print
+  print = function(text) printed[#printed + 1] = text end -- luacheck: ignore
+  local good, message = pcall(require "gamut.report.compare", output, variant "0.1", variant "0.2")
+  print = print_before -- luacheck: ignore
+  testing.is_true(good, message)
+  local text = table.concat(printed, "\n")
+  has(text, "validation loss")
+  testing.is_true(text:find "lr +0%.1 +0%.2", text)
+  lacks(text, "seed")
+  local page = system.read_file(output)
+  for _, part in ipairs{"2 runs compared", "Settings that differ", 'aria-label="Training loss by step"', 'class="curve c2"'} do
+    has(page, part)
+  end
+end)
+
 testing.test("long curves are thinned but keep their spikes", function()
   local series = {step = {}, value = {}}
   for i = 1, 100000 do series.step[i], series.value[i] = i, i == 54321 and 99 or i % 7 end

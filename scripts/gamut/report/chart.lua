@@ -51,7 +51,7 @@ end
 
 local function grid(p)
   local marks = {}
-  for _, tick in ipairs(scale.ticks(p.y0, p.y1, 6)) do
+  for _, tick in ipairs(scale.ticks(p.y0, p.y1, 8)) do
     local y = coordinate(y_of(p, tick.value))
     marks[#marks + 1] = html.tag("line", {class = "grid", x1 = p.left, x2 = p.right, y1 = y, y2 = y})
     marks[#marks + 1] = html.tag("text", {class = "tick y", x = p.left - 8, y = y}, tick.label)
@@ -65,13 +65,14 @@ local function grid(p)
 end
 
 -- Few points are dots on a line, many a line; a noisy line pales behind its smoothed one.
-local function curve(p, one, color)
+local function curve(p, one, index)
+  local color = one.color or index
   local smoothed = one.smooth and #one.step > 20
   local class = "curve c" .. color
   local parts = {html.tag("path", {class = class .. (smoothed and " noisy" or ""), d = path_of(p, one.step, one.value)})}
   if smoothed then
     parts[2] = html.tag("path", {
-      class = class .. " smooth", ["data-series"] = color - 1,
+      class = class .. " smooth", ["data-series"] = index - 1,
       d = path_of(p, one.step, scale.smooth(one.value, chart.SMOOTHING)),
     })
   elseif #one.step <= 40 then
@@ -96,7 +97,7 @@ end
 local function data_of(p, series)
   local curves = {}
   for i, one in ipairs(series) do
-    curves[i] = ('{"name":"%s","x":%s,"y":%s}'):format(one.label, json_numbers(one.step, "%.0f"), json_numbers(one.value, "%.6g"))
+    curves[i] = ('{"name":"%s","color":%d,"x":%s,"y":%s}'):format(one.label, one.color or i, json_numbers(one.step, "%.0f"), json_numbers(one.value, "%.6g"))
   end
   return ('{"x0":%.0f,"x1":%.0f,"y0":%.9g,"y1":%.9g,"left":%d,"right":%d,"top":%d,"bottom":%d,"curves":[%s]}')
     :format(p.x0, p.x1, p.y0, p.y1, p.left, p.right, p.top, p.bottom, table.concat(curves, ","))
@@ -106,19 +107,19 @@ local function legend(series)
   if #series < 2 then return {} end
   local items = {}
   for i, one in ipairs(series) do
-    items[i] = html.tag("span", {class = "key"}, html.tag("i", {class = "c" .. i}), one.label)
+    items[i] = html.tag("span", {class = "key"}, html.tag("i", {class = "c" .. (one.color or i)}), one.label)
   end
   return html.tag("div", {class = "legend"}, items)
 end
 
--- A figure of up to four curves: {title = …, id = …, series = {{label=, step=, value=, smooth=}, …}}.
+-- A figure of up to eight curves: {title =, id =, series = {{label =, step =, value =, smooth =, color = 1 to 8}, …}}.
 -- Labels are letters, digits, spaces and `_./-`.
 function chart.figure(options)
   local series = {}
   for i, one in ipairs(options.series) do
     local thinned = scale.thin(one, MAX_POINTS)
     local label = one.label:gsub("[^%w _./-]", "?")
-    series[i] = {label = label, step = thinned.step, value = thinned.value, smooth = one.smooth}
+    series[i] = {label = label, step = thinned.step, value = thinned.value, smooth = one.smooth, color = one.color}
   end
   local p = plane(series)
   local clip = "clip-" .. options.id
@@ -127,7 +128,7 @@ function chart.figure(options)
   local svg = html.tag("svg", {
       viewBox = ("0 0 %d %d"):format(WIDTH, HEIGHT), role = "img", ["aria-label"] = options.title .. " by step",
     },
-    html.tag("clipPath", {id = clip}, html.tag("rect", {x = LEFT, y = TOP - 4, width = WIDTH - LEFT - RIGHT + 4, height = HEIGHT - TOP - BOTTOM + 6})),
+    html.tag("clipPath", {id = clip}, html.tag("rect", {x = LEFT - 4, y = TOP - 4, width = WIDTH - LEFT - RIGHT + 8, height = HEIGHT - TOP - BOTTOM + 6})),
     grid(p), html.tag("g", {["clip-path"] = ("url(#%s)"):format(clip)}, curves), html.tag("g", {class = "cursor"}))
   local data = html.tag("script", {type = "application/json"}, html.raw(html.script_json(data_of(p, series))))
   return html.tag("figure", {class = "chart"},

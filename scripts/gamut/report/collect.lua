@@ -83,6 +83,5 @@ return function(root)
     root = root, name = root:match "([^/]+)$", record = record, record_broken = not readable,
     config = read(root .. "/config.yaml"), series = metrics.series, events = metrics.events, bad_lines = metrics.bad_lines,
     samples = samples(root), modules = modules(type(record.describe) == "string" and record.describe or ""),
-    written = os.date "%Y-%m-%d %H:%M:%S",
   }
 end

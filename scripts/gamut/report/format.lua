@@ -40,9 +40,19 @@ function format.duration(seconds)
   return ("%d d %d h"):format(s // 86400, s % 86400 // 3600)
 end
 
--- "train_loss" -> "train loss"
+local LABELS = {
+  train_loss = "training loss", val_loss = "validation loss", train_bpb = "training bits per byte",
+  val_bpb = "validation bits per byte", lr = "learning rate", tokens_per_second = "tokens a second", grad_norm = "gradient norm",
+}
+
+-- "val_bpb" -> "validation bits per byte", "some_metric" -> "some metric"
 function format.label(name)
-  return (name:gsub("[_/]", " "))
+  return LABELS[name] or (name:gsub("[_/]", " "))
+end
+
+-- The same as a heading.
+function format.title(name)
+  return (format.label(name):gsub("^%l", string.upper))
 end
 
 return format

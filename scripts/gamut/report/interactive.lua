@@ -76,9 +76,9 @@ return [=[
         const other = curve.x[hit] === leadStep ? '' : ' at ' + curve.x[hit].toLocaleString('en');
         const smoothed = curve.smoothed && !document.body.classList.contains('raw') ? ', smoothed ' + show(curve.smoothed[hit]) : '';
         const row = line([pale(curve.name + ' '), show(value), pale(other + smoothed)]);
-        row.className = 'c' + (i + 1);
+        row.className = 'c' + curve.color;
         const height = value === null ? NaN : y(value);
-        if (height >= data.top - 4 && height <= data.bottom + 2) make('circle', {cx: x(curve.x[hit]), cy: height, r: 4, class: 'c' + (i + 1)}, cursor);
+        if (height >= data.top - 4 && height <= data.bottom + 2) make('circle', {cx: x(curve.x[hit]), cy: height, r: 4, class: 'c' + curve.color}, cursor);
       });
       readout.hidden = false;
       const pointer = x(leadStep) / width * box.width;

@@ -4,6 +4,7 @@ local chart = require "gamut.report.chart"
 local format = require "gamut.report.format"
 local html = require "gamut.report.html"
 local native = require "gamut.native.json"
+local results = require "gamut.report.results"
 
 local tag = html.tag
 local sections = {}
@@ -20,45 +21,12 @@ function sections.header(run)
   return tag("header", nil, tag("h1", nil, record.study or run.name, status or ""), tag("p", nil, table.concat(line, " · ")))
 end
 
-local function last(series)
-  return series and series.value[#series.value]
-end
-
-local function least(series)
-  local best
-  for _, value in ipairs(series and series.value or {}) do
-    if value == value and (not best or value < best) then best = value end
-  end
-  return best
-end
-
-local function median(series)
-  local values = {}
-  for _, value in ipairs(series and series.value or {}) do
-    if value == value then values[#values + 1] = value end
-  end
-  table.sort(values)
-  return values[(#values + 1) // 2]
-end
-
 -- The figures a reader looks for first.
 function sections.tiles(run)
-  local series, record, tiles = run.series, run.record, {}
-  local function tile(label, value, write)
-    if type(value) == "number" then tiles[#tiles + 1] = tag("div", {class = "tile"}, tag("b", nil, write(value)), tag("span", nil, label)) end
+  local tiles = {}
+  for _, result in ipairs(results(run)) do
+    tiles[#tiles + 1] = tag("div", {class = "tile"}, tag("b", nil, result.text), tag("span", nil, result.label))
   end
-  local best_bpb, best_loss = least(series.val_bpb), least(series.val_loss)
-  tile("validation bits per byte", last(series.val_bpb), format.metric)
-  if best_bpb ~= last(series.val_bpb) then tile("best of them", best_bpb, format.metric) end
-  tile("validation loss", last(series.val_loss), format.metric)
-  if not series.val_bpb and best_loss ~= last(series.val_loss) then tile("best of them", best_loss, format.metric) end
-  tile("training loss", last(series.train_loss), format.metric)
-  local steps = series.train_loss and series.train_loss.step
-  tile("steps", record.steps or steps and steps[#steps], format.count)
-  tile("tokens", record.tokens or last(series.tokens), format.short)
-  tile("tokens a second", median(series.tokens_per_second), format.short)
-  tile("parameters", record.parameters, format.short)
-  tile("training time", record.training_seconds or record.seconds or last(series.time), format.duration)
   return #tiles > 0 and tag("div", {class = "tiles"}, tiles) or nil
 end
 
@@ -94,9 +62,14 @@ function sections.charts(run)
   table.sort(others)
   for _, name in ipairs(others) do
     local series = run.series[name]
-    figure(format.label(name), {{label = format.label(name), step = series.step, value = series.value, smooth = #series.step > 100}})
+    figure(format.title(name), {{label = format.label(name), step = series.step, value = series.value, smooth = #series.step > 100}})
   end
   if #figures == 0 then return nil end
+  return sections.figures(figures)
+end
+
+-- Charts under their heading, with the smoothing slider.
+function sections.figures(figures)
   local slider = tag("label", nil, "Smoothing", tag("input", {id = "smoothing", type = "range", min = 0, max = 100, value = 50}), tag("output", nil, chart.SMOOTHING))
   return tag("section", nil, tag("div", {class = "bar"}, tag("h2", nil, "Curves"), slider), tag("div", {class = "charts"}, figures))
 end

@@ -4,14 +4,14 @@
 return [[
 :root {
   --paper: #f6f7f9; --card: #fff; --ink: #16202c; --faint: #5f6c7b; --line: #e0e5eb; --soft: #eef1f5;
-  --c1: #2563c9; --c2: #d9660b; --c3: #0f8a62; --c4: #8b45c7; --warn: #a14a00; --warn-soft: #fff1e0;
+  --c1: #2563c9; --c2: #d9660b; --c3: #0f8a62; --c4: #8b45c7; --c5: #c2255c; --c6: #0b7285; --c7: #846100; --c8: #5c677d; --warn: #a14a00; --warn-soft: #fff1e0;
   --mono: ui-monospace, "SF Mono", "Cascadia Mono", "DejaVu Sans Mono", Menlo, monospace;
   color-scheme: light dark;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --paper: #0f141a; --card: #171e26; --ink: #e3e9f0; --faint: #95a3b3; --line: #2a3541; --soft: #1f2831;
-    --c1: #6ba4ff; --c2: #ff9d4d; --c3: #45c79a; --c4: #c08cf0; --warn: #ffb066; --warn-soft: #35281a;
+    --c1: #6ba4ff; --c2: #ff9d4d; --c3: #45c79a; --c4: #c08cf0; --c5: #ff7aa2; --c6: #4fc3d9; --c7: #e0bb4a; --c8: #a7b3c4; --warn: #ffb066; --warn-soft: #35281a;
   }
 }
 * { box-sizing: border-box; }
@@ -46,6 +46,7 @@ figcaption { display: flex; flex-wrap: wrap; justify-content: space-between; gap
 .curve { fill: none; stroke: currentColor; stroke-width: 1.8; stroke-linejoin: round; stroke-linecap: round; }
 .noisy { stroke-width: 1; opacity: .32; } .raw .smooth { display: none; } .raw .noisy { opacity: 1; }
 circle { fill: currentColor; } .c1 { color: var(--c1); } .c2 { color: var(--c2); } .c3 { color: var(--c3); } .c4 { color: var(--c4); }
+.c5 { color: var(--c5); } .c6 { color: var(--c6); } .c7 { color: var(--c7); } .c8 { color: var(--c8); }
 .cursor line { stroke: var(--faint); stroke-width: 1; stroke-dasharray: 3 3; vector-effect: non-scaling-stroke; }
 .cursor circle { stroke: var(--card); stroke-width: 1.5; }
 .readout { position: absolute; top: 6px; pointer-events: none; background: var(--card); border: 1px solid var(--line); border-radius: 7px; box-shadow: 0 3px 12px #0003; padding: 5px 10px; font-size: 13px; line-height: 1.45; white-space: nowrap; font-variant-numeric: tabular-nums; }
@@ -67,6 +68,7 @@ details { border-bottom: 1px solid var(--line); padding: 8px 0; } details:last-c
 summary { cursor: pointer; font-weight: 600; }
 pre { margin: 10px 0 6px; padding: 12px 14px; background: var(--soft); border-radius: 7px; white-space: pre-wrap; overflow-wrap: anywhere; font: 13px/1.55 var(--mono); }
 audio { width: 100%; max-width: 620px; display: block; margin: 10px 0 6px; }
+.compared th, .compared td { padding-right: 24px; white-space: nowrap; } .compared .best { font-weight: 650; } .compared i { display: inline-block; width: 12px; height: 12px; border-radius: 3px; background: currentColor; margin-right: 8px; vertical-align: -1px; }
 .event { font-weight: 600; white-space: nowrap; } .event.skipped, .event.stopped, .event.failed { color: var(--warn); }
 footer { margin-top: 40px; color: var(--faint); font-size: 13px; }
 @media (max-width: 560px) { main { padding: 18px 12px 40px; } header h1 { font-size: 22px; } .modules .meter { display: none; } .card { padding: 4px 12px; } }
