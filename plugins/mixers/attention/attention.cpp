@@ -15,8 +15,12 @@ using at::Tensor;
 
 namespace {
 
-int64_t default_head_dim(const Options& options) {
-  const int64_t d_model = options.integer("d_model"), heads = options.integer("n_heads");
+int64_t head_count(const Options& options) {
+  if (options.has("n_heads")) return options.integer("n_heads");
+  return std::max<int64_t>(1, options.integer("d_model") / 64);
+}
+
+int64_t default_head_dim(int64_t d_model, int64_t heads) {
   GAMUT_CHECK(d_model % heads == 0, "d_model = ", d_model, " is not a multiple of n_heads = ",
               heads, "; give head_dim as well");
   return d_model / heads;
@@ -39,9 +43,10 @@ Rope make_rope(const Options& options, int64_t head_dim) {
 
 Attention::Attention(const Options& options, Host& /*host*/)
     : d_model_(options.integer("d_model")),
-      heads_(options.integer("n_heads")),
+      heads_(head_count(options)),
       kv_heads_(options.has("n_kv_heads") ? options.integer("n_kv_heads") : heads_),
-      head_dim_(options.has("head_dim") ? options.integer("head_dim") : default_head_dim(options)),
+      head_dim_(options.has("head_dim") ? options.integer("head_dim")
+                                        : default_head_dim(d_model_, heads_)),
       window_(options.integer("window")),
       qk_norm_(options.string("qk_norm")),
       qk_norm_eps_(options.number("qk_norm_eps")),

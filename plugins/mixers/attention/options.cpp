@@ -7,7 +7,7 @@ OptionTable Attention::options() {
   using namespace gamut::option;
   return {
       integer("d_model", "Width of input and output.").at_least(1),
-      integer("n_heads", "Query heads.").at_least(1),
+      integer("n_heads", "Query heads. Default: d_model / 64, at least 1.").optional().at_least(1),
       integer("n_kv_heads",
               "Key and value heads, a divisor of n_heads: query head h reads head h / (n_heads / "
               "n_kv_heads). Default: n_heads.")

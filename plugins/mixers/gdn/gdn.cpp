@@ -18,9 +18,13 @@ constexpr double kL2Eps = 1e-6;
 // Up to this many steps the plain recurrence beats a chunk.
 constexpr int64_t kRecurrentSteps = 8;
 
-int64_t default_head_dim(const Options& options) {
-  return std::llround(0.75 * static_cast<double>(options.integer("d_model")) /
-                      static_cast<double>(options.integer("n_heads")));
+int64_t head_count(const Options& options) {
+  if (options.has("n_heads")) return options.integer("n_heads");
+  return std::max<int64_t>(1, options.integer("d_model") / 64);
+}
+
+int64_t default_head_dim(int64_t d_model, int64_t heads) {
+  return std::llround(0.75 * static_cast<double>(d_model) / static_cast<double>(heads));
 }
 
 bool is_power_of_two(int64_t n) { return n > 0 && (n & (n - 1)) == 0; }
@@ -29,9 +33,10 @@ bool is_power_of_two(int64_t n) { return n > 0 && (n & (n - 1)) == 0; }
 
 Gdn::Gdn(const Options& options, Host& /*host*/)
     : d_model_(options.integer("d_model")),
-      heads_(options.integer("n_heads")),
+      heads_(head_count(options)),
       value_heads_(options.has("n_v_heads") ? options.integer("n_v_heads") : heads_),
-      d_k_(options.has("head_dim") ? options.integer("head_dim") : default_head_dim(options)),
+      d_k_(options.has("head_dim") ? options.integer("head_dim")
+                                   : default_head_dim(d_model_, heads_)),
       d_v_(std::llround(static_cast<double>(d_k_) * options.number("expand_v"))),
       conv_size_(options.integer("conv_size")),
       chunk_size_(options.integer("chunk_size")),
@@ -45,8 +50,8 @@ Gdn::Gdn(const Options& options, Host& /*host*/)
       dropout_(options.number("dropout")),
       scale_(options.has("scale") ? options.number("scale") : 1 / std::sqrt(static_cast<double>(d_k_))),
       init_std_(options.number("init_std")) {
-  GAMUT_CHECK(d_k_ >= 1, "n_heads = ", heads_, " leaves no channels for a head of d_model = ",
-              d_model_, "; give head_dim or fewer heads");
+  GAMUT_CHECK(d_k_ >= 1 && d_k_ <= 256, "d_model = ", d_model_, " over n_heads = ", heads_,
+              " gives heads of ", d_k_, " channels, not 1 to 256; give head_dim or other n_heads");
   GAMUT_CHECK(value_heads_ % heads_ == 0, "n_v_heads = ", value_heads_,
               " must be a multiple of n_heads = ", heads_);
   GAMUT_CHECK(std::abs(static_cast<double>(d_k_) * options.number("expand_v") - double(d_v_)) < 1e-6 && d_v_ >= 1,

@@ -7,7 +7,9 @@ OptionTable Gdn::options() {
   using namespace gamut::option;
   return {
       integer("d_model", "Width of input and output.").at_least(1),
-      integer("n_heads", "Query and key heads.").at_least(1),
+      integer("n_heads", "Query and key heads. Default: d_model / 64, at least 1.")
+          .optional()
+          .at_least(1),
       integer("n_v_heads",
               "Value heads, a multiple of n_heads: value head j shares the query and key of head "
               "j / (n_v_heads / n_heads). Default: n_heads.")
