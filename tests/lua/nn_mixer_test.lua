@@ -162,7 +162,7 @@ testing.test("a state that was lent to a forward expires with it", function()
   nn.register_mixer("keeper", Keeper, {})
   local native = plugins.mixer("keeper", {})
   local state = native:new_state(1)
-  native:forward(gamut.ones { 1, 1, 1 }, { state = state }, false)
+  pcall(native.forward, native, gamut.ones { 1, 1, 1 }, { state = state }, false)
   testing.raises(function() return kept.position end, "belonged to a call that has ended")
   testing.equal(state.position, 0)
 end)
@@ -181,6 +181,19 @@ testing.test("mistakes in writing a mixer", function()
   local native = plugins.mixer("bad", {})
   testing.raises(function() native:forward(gamut.ones { 1, 1, 1 }, nil, false) end, "returned integer 3 instead of a tensor")
   testing.raises(function() native:new_state(1) end, "instead of a state made by nn.state")
+end)
+
+testing.test("documents that a mixer ignores and a state that stands still are errors", function()
+  local mixer = nn.mixer("mean", { d_model = 3 })
+  testing.raises(function() mixer(gamut.ones { 1, 4, 3 }, { cu_seqlens = gamut.tensor { 0, 2, 4 } }) end,
+    "did not read it, so documents would leak")
+  local Still = nn.module "Still"
+  function Still:forward(x) return x end
+  function Still:new_state(batch) return nn.state { { "a", gamut.zeros { batch } } } end
+  nn.register_mixer("still", Still, {})
+  local still = nn.mixer("still")
+  testing.raises(function() still(gamut.ones { 1, 4, 3 }, { state = still:new_state(1) }) end,
+    "must add the 4 steps it read to context.state.position, which is 0 after 0")
 end)
 
 testing.test("an optimizer's groups read and write checked options", function()

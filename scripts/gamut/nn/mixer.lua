@@ -79,17 +79,42 @@ local function check_state(state, batch)
   end
 end
 
--- The forward of a Lua mixer with what every mixer does: check x and the state, fill the context.
+-- The context that a Lua mixer gets, which notes whether cu_seqlens was read.
+local function watched(context, training)
+  local seen = {}
+  local result = setmetatable({}, {
+    __index = function(_, name)
+      seen[name] = true
+      if name == "training" and (not context or context.training == nil) then return training end
+      return context and context[name]
+    end,
+  })
+  return result, seen
+end
+
+-- What would otherwise go wrong without a word: documents that leak, a state that stands still.
+local function check_use(context, seen, before, time)
+  if context.cu_seqlens and not seen.cu_seqlens then
+    error("context.cu_seqlens was given, but this mixer's forward did not read it, so documents would "
+      .. "leak into each other; see nn.documents", 0)
+  end
+  if context.state and context.state.position ~= before + time then
+    error(("forward must add the %d steps it read to context.state.position, which is %d after %d")
+      :format(time, context.state.position, before), 0)
+  end
+end
+
+-- The forward of a Lua mixer with what every mixer does: check x, the state, and how they were used.
 local function complete(forward)
   return function(self, x, context)
     check_input(self, x)
-    check_state(context and context.state, x.shape[1])
-    if not context then
-      context = { training = self.training }
-    elseif context.training == nil then
-      context = setmetatable({ training = self.training }, { __index = context })
-    end
-    return forward(self, x, context)
+    local state = context and context.state
+    check_state(state, x.shape[1])
+    local before = state and state.position
+    local given, seen = watched(context, self.training)
+    local y = forward(self, x, given)
+    if context then check_use(context, seen, before, x.shape[2]) end
+    return y
   end
 end
 
