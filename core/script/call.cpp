@@ -1,9 +1,11 @@
 #include "script/call.h"
 
+#include <ATen/ScalarOps.h>
 #include <ATen/core/stack.h>
 
 #include "script/arguments.h"
 #include "script/enums.h"
+#include "script/scope.h"
 #include "script/signals.h"
 #include "script/tensor.h"
 
@@ -19,6 +21,7 @@ struct Passed {
   int names = 0;  // index of the table of named arguments, or 0
   int named = 0;  // entries of that table
   bool has_out = false;
+  bool requires_grad = false;  // named, and true; no schema has it, but every factory takes it
 };
 
 // A trailing table with a string key holds named arguments; any other table is a list.
@@ -28,18 +31,21 @@ Passed sort_arguments(lua_State* L, int first) {
   passed.first = first;
   passed.count = top - first + 1;
   if (passed.count <= 0 || lua_type(L, top) != LUA_TTABLE) return passed;
+  int entries = 0;
   lua_pushnil(L);
   while (lua_next(L, top)) {
+    ++entries;
     if (lua_type(L, -2) == LUA_TSTRING) {
+      const std::string_view name = lua_tostring(L, -2);
       ++passed.named;
-      passed.has_out = passed.has_out || std::string_view(lua_tostring(L, -2)) == "out";
-    } else if (passed.named == 0) {
-      lua_pop(L, 2);
-      return passed;
-    } else {
-      luaL_error(L, "a table of named arguments must not hold positional ones too");
+      passed.has_out = passed.has_out || name == "out";
+      passed.requires_grad =
+          passed.requires_grad || (name == "requires_grad" && lua_toboolean(L, -1));
     }
     lua_pop(L, 1);
+  }
+  if (passed.named > 0 && entries > passed.named) {
+    luaL_error(L, "a table of named arguments must not hold positional ones too");
   }
   if (passed.named > 0) {
     passed.names = top;
@@ -58,6 +64,33 @@ bool collect_integers(lua_State* L, const Passed& passed, size_t at, c10::IValue
   }
   out = std::move(values);
   return true;
+}
+
+// A number where a tensor is wanted becomes one without dimensions that leaves the result's dtype
+// to the other operand. When that computes in float32 or float64 we make it of that dtype at once:
+// the same number, and LibTorch need not cast, which costs it more than the operation.
+at::Tensor wrap_number(lua_State* L, int index, const Passed& passed) {
+  const c10::Scalar number = lua_isinteger(L, index)
+                                 ? c10::Scalar(static_cast<int64_t>(lua_tointeger(L, index)))
+                                 : c10::Scalar(static_cast<double>(lua_tonumber(L, index)));
+  const int other = index == passed.first ? index + 1 : passed.first;
+  const TensorBox* box = passed.count > 1 ? tensor_box(L, other) : nullptr;
+  if (!box || !box->tensor.defined()) return at::native::wrapped_scalar_tensor(number);
+  const auto type = box->tensor.scalar_type();
+  if (type != c10::kFloat && type != c10::kDouble) return at::native::wrapped_scalar_tensor(number);
+  at::Tensor wrapped = at::detail::scalar_tensor_static(number, type, c10::Device(c10::kCPU));
+  wrapped.unsafeGetTensorImpl()->set_wrapped_number(true);
+  return wrapped;
+}
+
+bool convert_passed(lua_State* L, int index, const Passed& passed, const Parameter& p, Fit fit,
+                    c10::IValue& out) {
+  if (p.kind == Kind::tensor && lua_type(L, index) == LUA_TNUMBER) {
+    if (!p.takes_number && fit == Fit::strict) return false;
+    out = wrap_number(L, index, passed);
+    return true;
+  }
+  return convert_argument(L, index, p, fit, out);
 }
 
 // Pushes the value that was passed as `name`; nil when none was.
@@ -112,7 +145,8 @@ bool fill(lua_State* L, const Overload& overload, const Passed& passed, Fit fit,
   if (count > overload.positional && !collects) return false;
   stack.clear();
   stack.resize(parameters.size());
-  int used = 0;
+  int used = overload.makes_tensors && passed.names && push_named(L, passed, "requires_grad");
+  if (overload.makes_tensors && passed.names) lua_pop(L, 1);
   size_t outputs = 0;
   for (size_t i = 0; i < parameters.size(); ++i) {
     const Parameter& p = parameters[i];
@@ -120,7 +154,7 @@ bool fill(lua_State* L, const Overload& overload, const Passed& passed, Fit fit,
     if (i < count && i < overload.positional) {
       ok = collects && i + 1 == overload.positional
                ? collect_integers(L, passed, i, stack[i])
-               : convert_argument(L, passed.first + static_cast<int>(i), p, fit, stack[i]);
+               : convert_passed(L, passed.first + static_cast<int>(i), passed, p, fit, stack[i]);
     } else if (!passed.names && p.has_default) {
       stack[i] = p.default_value;
       ok = true;
@@ -231,6 +265,9 @@ int call_operator(lua_State* L, const Operator& op, int first) {
   const std::string complaint = run(L, op, *overload, passed, stack);
   if (!complaint.empty()) return luaL_error(L, "%s", complaint.c_str());
   raise_if_interrupted(L);
+  if (passed.requires_grad && overload->makes_tensors) {
+    for (auto& value : stack) value.toTensor().set_requires_grad(true);
+  }
   return push_results(L, *overload, passed, stack);
 }
 

@@ -37,11 +37,10 @@ int handle_error(lua_State* L) {
   const auto& handling = *static_cast<Handling*>(lua_touserdata(L, lua_upvalueindex(1)));
   handling.error->message = text_of(L, 1);
   const auto& origin = bridge(L).origin;
-  const bool raised_again = !origin.message.empty() &&
-                            handling.error->message.find(origin.message) != std::string::npos;
+  const bool raised_again =
+      !origin.message.empty() && handling.error->message.find(origin.message) != std::string::npos;
   handling.error->traceback =
-      raised_again ? origin.traceback
-                   : lua_traceback(L, 1, handling.library_folder, handling.full);
+      raised_again ? origin.traceback : lua_traceback(L, 1, handling.library_folder, handling.full);
   return 1;
 }
 
@@ -70,7 +69,7 @@ Interpreter::Interpreter(Options options)
     : scripts_(options.scripts.empty() ? find_scripts() : options.scripts),
       full_traceback_(options.full_traceback) {
   set_full_messages(full_traceback_);
-  state_ = luaL_newstate();
+  state_ = lua_newstate(LuaAllocator::allocate, &allocator_);
   GAMUT_CHECK(state_, "there is no memory for a Lua state");
   bridge_slot(state_) = &bridge_;
   bridge_.library_folder = scripts_.string();

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "script/allocator.h"
 #include "script/lua.h"
 #include "script/state.h"
 
@@ -49,6 +50,7 @@ class Interpreter {
  private:
   void set_search_path();
 
+  LuaAllocator allocator_;  // outlives the state
   lua_State* state_ = nullptr;
   BridgeState bridge_;
   std::filesystem::path scripts_;

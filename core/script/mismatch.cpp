@@ -13,6 +13,7 @@ std::string unknown_name(lua_State* L, const Operator& op, int table) {
   for (const auto* list : {&op.overloads, &op.out_overloads}) {
     for (const auto& overload : *list) {
       for (const auto& p : overload.parameters) known.push_back(p.name);
+      if (overload.makes_tensors) known.emplace_back("requires_grad");
     }
   }
   std::sort(known.begin(), known.end());

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <set>
 #include <unordered_map>
 
 namespace gamut::script {
@@ -93,6 +94,19 @@ bool is_usable(const c10::OperatorName& name) {
          name.overload_name.find("names") == std::string::npos;
 }
 
+// Arithmetic has overloads for numbers that wrap them in a tensor and start over. Wrapping them
+// here saves the second dispatch.
+void accept_numbers(Operator& op) {
+  static const std::set<std::string> arithmetic = {"add",  "sub",  "mul",  "div",  "floor_divide",
+                                                   "add_", "sub_", "mul_", "div_", "floor_divide_"};
+  if (op.qualified_name.compare(0, 6, "aten::") != 0 || !arithmetic.count(op.name)) return;
+  for (auto& overload : op.overloads) {
+    if (overload.parameters.size() > 1 && overload.parameters[1].name == "other") {
+      overload.parameters[1].takes_number = overload.parameters[1].kind == Kind::tensor;
+    }
+  }
+}
+
 // Overloads are tried in this order, so that what a tensor can fit comes before what a number can,
 // and an integer before any number.
 bool more_specific(const Overload& a, const Overload& b) {
@@ -141,22 +155,25 @@ std::unique_ptr<Operator> load_operator(const std::string& qualified_name, const
   if (op->overloads.empty() && op->out_overloads.empty()) return nullptr;
   std::sort(op->overloads.begin(), op->overloads.end(), more_specific);
   std::sort(op->out_overloads.begin(), op->out_overloads.end(), more_specific);
+  accept_numbers(*op);
   return op;
 }
 
+// Insertions, deletions, changes and swaps of neighbours that lead from one word to the other.
 size_t edit_distance(const std::string& a, const std::string& b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  std::vector<std::vector<size_t>> cost(a.size() + 1, std::vector<size_t>(b.size() + 1));
+  for (size_t i = 0; i <= a.size(); ++i) cost[i][0] = i;
+  for (size_t j = 0; j <= b.size(); ++j) cost[0][j] = j;
   for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
     for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t change = diagonal + (a[i - 1] != b[j - 1]);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, change});
+      cost[i][j] = std::min(
+          {cost[i - 1][j] + 1, cost[i][j - 1] + 1, cost[i - 1][j - 1] + (a[i - 1] != b[j - 1])});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
+        cost[i][j] = std::min(cost[i][j], cost[i - 2][j - 2] + 1);
+      }
     }
   }
-  return row[b.size()];
+  return cost[a.size()][b.size()];
 }
 
 }  // namespace
@@ -167,6 +184,7 @@ Overload::Overload(c10::OperatorHandle handle) : op(std::move(handle)) {
     parameters.push_back(make_parameter(argument));
     const auto& p = parameters.back();
     positional += !p.keyword_only;
+    makes_tensors = makes_tensors || p.name == "pin_memory";
     outputs += p.is_out;
   }
   const bool method = !parameters.empty() && parameters[0].kind == Kind::tensor;
@@ -176,7 +194,6 @@ Overload::Overload(c10::OperatorHandle handle) : op(std::move(handle)) {
     Result result;
     result.is_dtype = value.real_type()->kind() == c10::TypeKind::ScalarTypeType;
     result.aliases_argument = writes(value);
-    returns_argument |= result.aliases_argument;
     results.push_back(result);
   }
 }

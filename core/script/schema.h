@@ -38,7 +38,8 @@ struct Parameter {
   bool optional = false;
   bool keyword_only = false;
   bool is_out = false;
-  bool broadcasts = false;  // int[2] and the like: one integer stands for all
+  bool broadcasts = false;    // int[2] and the like: one integer stands for all
+  bool takes_number = false;  // a tensor for which PyTorch accepts a number: x + 2
   bool has_default = false;
   c10::IValue default_value;
 };
@@ -57,7 +58,7 @@ struct Overload {
   size_t positional = 0;       // parameters that may be passed by position
   size_t outputs = 0;          // `out=` parameters
   bool collects_ints = false;  // x:view(2, 3) for x:view({2, 3})
-  bool returns_argument = false;
+  bool makes_tensors = false;  // randn and the like: `requires_grad = true` may be passed by name
 
   // add(Tensor self, Tensor other, {Scalar alpha = 1}) -> Tensor
   std::string signature() const;

@@ -162,13 +162,26 @@ int tensor_to_list(lua_State* L) {
   return 1;
 }
 
+// x:item(): the one element as a number or boolean; of a complex tensor its two parts.
 int tensor_item(lua_State* L) {
   const at::Tensor& tensor = check_tensor(L, 1);
   if (tensor.numel() != 1) {
     return luaL_error(L, "x:item() wants a tensor of one element, this one has %I: %s",
                       static_cast<LUAI_UACINT>(tensor.numel()), describe_value(L, 1).c_str());
   }
-  push_element(L, readable(tensor).reshape({-1}), 0);
+  const at::Scalar value = tensor.item();
+  if (value.isComplex()) {
+    lua_pushnumber(L, value.toComplexDouble().real());
+    lua_pushnumber(L, value.toComplexDouble().imag());
+    return 2;
+  }
+  if (value.isBoolean()) {
+    lua_pushboolean(L, value.toBool());
+  } else if (value.isIntegral(false)) {
+    lua_pushinteger(L, value.toLong());
+  } else {
+    lua_pushnumber(L, value.toDouble());
+  }
   return 1;
 }
 
