@@ -98,7 +98,8 @@ testing.test("expectations cite the line or the argument", function()
   testing.raises(function() c:expect{name = {one_of = {"a", "b"}}} end, "one of a, b")
   testing.raises(function() c:expect{lr = {least = 1}} end, "`least` is not one of")
   testing.raises(function() c:expect{rl = {min = 1}} end, "no key `rl`")
-  c:expect{lr = {above = 0, max = 1}, data = {min = 0}, betas = {min = 0, below = 1}, mixer = {name = {one_of = {"gdn"}}}}
+  c:expect{lr = {above = 0, max = 1}, data = {min = 0}, betas = {min = 0, below = 1}}
+  c:expect{mixer = {name = {one_of = {"gdn"}}}}
 end)
 
 testing.test("mistakes name the argument and are never taken silently", function()

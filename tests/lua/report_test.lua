@@ -25,7 +25,8 @@ end
 local function metrics(steps)
   local lines = {}
   for step = 1, steps do
-    lines[#lines + 1] = ('{"step":%d,"time":%d,"tokens":%d,"train_loss":%.3f,"lr":0.001}'):format(step, step, step * 64, 4 / step + 1)
+    local line = '{"step":%d,"time":%d,"tokens":%d,"train_loss":%.3f,"lr":0.001}'
+    lines[#lines + 1] = line:format(step, step, step * 64, 4 / step + 1)
   end
   lines[#lines + 1] = ('{"step":%d,"val_loss":1.5,"val_bpb":2.164}'):format(steps)
   lines[#lines + 1] = ('{"step":%d,"event":"skipped","message":"loss <b>nan</b>"}'):format(steps)
@@ -43,8 +44,10 @@ end
 testing.test("a whole run shows every part", function()
   local root = run_folder{
     ["run.json"] = json.encode{
-      study = "tiny", status = "finished", parameters = 1234567, describe = "Decoder  1,234,567\n  head: Linear  1,000\ntotal: 1,234,567 parameters",
-      git = {revision = "0123456789abcdef", modified = false}, plugins = {{kind = "mixer", name = "gdn", version = "0.1.0"}},
+      study = "tiny", status = "finished", parameters = 1234567,
+      describe = "Decoder  1,234,567\n  head: Linear  1,000\ntotal: 1,234,567 parameters",
+      git = {revision = "0123456789abcdef", modified = false},
+      plugins = {{kind = "mixer", name = "gdn", version = "0.1.0"}},
     },
     ["config.yaml"] = "seed: 7\nmodel: !open\n  width: 64\n",
     ["metrics.jsonl"] = metrics(300),
@@ -54,8 +57,9 @@ testing.test("a whole run shows every part", function()
   testing.equal(report.write(root), root .. "/report.html")
   local page = system.read_file(root .. "/report.html")
   for _, text in ipairs{
-    "<title>tiny · Gamut</title>", "finished</span>", "2.164", "1,234,567", "head: Linear", "seed", "width", "012345678",
-    "mixer gdn 0.1.0", "a text sample", "Step 300", "loss &lt;b&gt;nan&lt;/b&gt;", "data:audio/wav;base64," .. native.base64 "RIFFsound",
+    "<title>tiny · Gamut</title>", "finished</span>", "2.164", "1,234,567", "head: Linear", "seed", "width",
+    "012345678", "mixer gdn 0.1.0", "a text sample", "Step 300", "loss &lt;b&gt;nan&lt;/b&gt;",
+    "data:audio/wav;base64," .. native.base64 "RIFFsound",
     "prefers-color-scheme: dark", 'class="curve c1 noisy"', 'data-series="0"', 'aria-label="Loss by step"',
   } do
     has(page, text)
@@ -71,7 +75,8 @@ end)
 testing.test("hostile text stays text", function()
   local attack = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
   local page = report.render(run_folder{
-    ["run.json"] = json.encode{study = attack, status = attack, describe = attack, command = {attack}, [attack] = attack},
+    ["run.json"] = json.encode{study = attack, status = attack, describe = attack, command = {attack},
+      [attack] = attack},
     ["config.yaml"] = attack .. ": " .. attack .. "\n",
     ["metrics.jsonl"] = metrics(3) .. json.encode{step = 3, [attack] = 1.0} .. "\n"
       .. json.encode{step = 3, event = attack, message = attack} .. "\n",
@@ -91,7 +96,9 @@ testing.test("bytes that are no UTF-8, and control characters, are shown", funct
 end)
 
 testing.test("a crashed run is still reported", function()
-  local torn = report.render(run_folder{["run.json"] = '{"study": "x', ["metrics.jsonl"] = metrics(5) .. '{"step":6,"tr'})
+  local torn = report.render(run_folder{
+    ["run.json"] = '{"study": "x', ["metrics.jsonl"] = metrics(5) .. '{"step":6,"tr',
+  })
   has(torn, "cannot be read")
   has(torn, "left out: 1")
   has(report.render(run_folder{["run.json"] = '{"study":"early"}'}), "<h1>early</h1>")
@@ -115,7 +122,9 @@ testing.test("a comparison shows results, differing settings and common curves",
   testing.is_true(text:find "lr +0%.1 +0%.2", text)
   lacks(text, "seed")
   local page = system.read_file(output)
-  for _, part in ipairs{"2 runs compared", "Settings that differ", 'aria-label="Training loss by step"', 'class="curve c2"'} do
+  for _, part in ipairs{
+    "2 runs compared", "Settings that differ", 'aria-label="Training loss by step"', 'class="curve c2"',
+  } do
     has(page, part)
   end
 end)
@@ -166,7 +175,8 @@ testing.test("numbers read well", function()
 end)
 
 testing.test("base64 matches the published vectors", function()
-  for text, expected in pairs{[""] = "", f = "Zg==", fo = "Zm8=", foo = "Zm9v", foob = "Zm9vYg==", ["\xff\xfe\xfd"] = "//79"} do
+  local vectors = {[""] = "", f = "Zg==", fo = "Zm8=", foo = "Zm9v", foob = "Zm9vYg==", ["\xff\xfe\xfd"] = "//79"}
+  for text, expected in pairs(vectors) do
     testing.equal(native.base64(text), expected)
   end
 end)

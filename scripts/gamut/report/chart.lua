@@ -24,7 +24,10 @@ local function plane(series)
   end
   if first == last then first, last = first - 1, last + 1 end
   local low, high = scale.range(values)
-  return {x0 = first, x1 = last, y0 = low, y1 = high, left = LEFT, right = WIDTH - RIGHT, top = TOP, bottom = HEIGHT - BOTTOM}
+  return {
+    x0 = first, x1 = last, y0 = low, y1 = high,
+    left = LEFT, right = WIDTH - RIGHT, top = TOP, bottom = HEIGHT - BOTTOM,
+  }
 end
 
 local function x_of(p, step)
@@ -69,7 +72,8 @@ local function curve(p, one, index)
   local color = one.color or index
   local smoothed = one.smooth and #one.step > 20
   local class = "curve c" .. color
-  local parts = {html.tag("path", {class = class .. (smoothed and " noisy" or ""), d = path_of(p, one.step, one.value)})}
+  local line = path_of(p, one.step, one.value)
+  local parts = {html.tag("path", {class = class .. (smoothed and " noisy" or ""), d = line})}
   if smoothed then
     parts[2] = html.tag("path", {
       class = class .. " smooth", ["data-series"] = index - 1,
@@ -97,7 +101,8 @@ end
 local function data_of(p, series)
   local curves = {}
   for i, one in ipairs(series) do
-    curves[i] = ('{"name":"%s","color":%d,"x":%s,"y":%s}'):format(one.label, one.color or i, json_numbers(one.step, "%.0f"), json_numbers(one.value, "%.6g"))
+    local xs, ys = json_numbers(one.step, "%.0f"), json_numbers(one.value, "%.6g")
+    curves[i] = ('{"name":"%s","color":%d,"x":%s,"y":%s}'):format(one.label, one.color or i, xs, ys)
   end
   return ('{"x0":%.0f,"x1":%.0f,"y0":%.9g,"y1":%.9g,"left":%d,"right":%d,"top":%d,"bottom":%d,"curves":[%s]}')
     :format(p.x0, p.x1, p.y0, p.y1, p.left, p.right, p.top, p.bottom, table.concat(curves, ","))
@@ -112,7 +117,8 @@ local function legend(series)
   return html.tag("div", {class = "legend"}, items)
 end
 
--- A figure of up to eight curves: {title =, id =, series = {{label =, step =, value =, smooth =, color = 1 to 8}, …}}.
+-- A figure of up to eight curves:
+-- {title =, id =, series = {{label =, step =, value =, smooth =, color = 1 to 8}, …}}.
 -- Labels are letters, digits, spaces and `_./-`.
 function chart.figure(options)
   local series = {}
@@ -125,10 +131,13 @@ function chart.figure(options)
   local clip = "clip-" .. options.id
   local curves = {}
   for i, one in ipairs(series) do curves[i] = curve(p, one, i) end
+  local frame = html.tag("rect", {
+    x = LEFT - 4, y = TOP - 4, width = WIDTH - LEFT - RIGHT + 8, height = HEIGHT - TOP - BOTTOM + 6,
+  })
   local svg = html.tag("svg", {
       viewBox = ("0 0 %d %d"):format(WIDTH, HEIGHT), role = "img", ["aria-label"] = options.title .. " by step",
     },
-    html.tag("clipPath", {id = clip}, html.tag("rect", {x = LEFT - 4, y = TOP - 4, width = WIDTH - LEFT - RIGHT + 8, height = HEIGHT - TOP - BOTTOM + 6})),
+    html.tag("clipPath", {id = clip}, frame),
     grid(p), html.tag("g", {["clip-path"] = ("url(#%s)"):format(clip)}, curves), html.tag("g", {class = "cursor"}))
   local data = html.tag("script", {type = "application/json"}, html.raw(html.script_json(data_of(p, series))))
   return html.tag("figure", {class = "chart"},

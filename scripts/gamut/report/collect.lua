@@ -77,11 +77,13 @@ return function(root)
     error(("%s is not a run folder: it has neither run.json nor metrics.jsonl"):format(root), 0)
   end
   local readable, record = pcall(json.decode, record_text or "{}")
-  local metrics = has_metrics and telemetry.read_metrics(root .. "/metrics.jsonl") or {series = {}, events = {}, bad_lines = 0}
+  local metrics = has_metrics and telemetry.read_metrics(root .. "/metrics.jsonl")
+    or {series = {}, events = {}, bad_lines = 0}
   record = readable and type(record) == "table" and record or {}
   return {
     root = root, name = root:match "([^/]+)$", record = record, record_broken = not readable,
-    config = read(root .. "/config.yaml"), series = metrics.series, events = metrics.events, bad_lines = metrics.bad_lines,
+    config = read(root .. "/config.yaml"),
+    series = metrics.series, events = metrics.events, bad_lines = metrics.bad_lines,
     samples = samples(root), modules = modules(type(record.describe) == "string" and record.describe or ""),
   }
 end

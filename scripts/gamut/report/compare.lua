@@ -70,7 +70,8 @@ local function comparison(title, runs, rows)
     for i = 1, #runs do cells[i + 1] = tag("td", {class = row.best == i and "best"}, row.cells[i] or "–") end
     body[#body + 1] = tag("tr", nil, cells)
   end
-  return tag("section", nil, tag("h2", nil, title), tag("div", {class = "card"}, tag("table", {class = "compared"}, body)))
+  local card = tag("div", {class = "card"}, tag("table", {class = "compared"}, body))
+  return tag("section", nil, tag("h2", nil, title), card)
 end
 
 local FIRST = {"train_loss", "val_loss", "val_bpb"}
@@ -91,9 +92,16 @@ local function figures(runs)
     local curves = {}
     for i, run in ipairs(runs) do
       local series = run.series[name]
-      if series then curves[#curves + 1] = {label = run.label, step = series.step, value = series.value, smooth = name ~= "lr" and #series.step > 100, color = i} end
+      if series then
+        local smooth = name ~= "lr" and #series.step > 100
+        curves[#curves + 1] = {
+          label = run.label, step = series.step, value = series.value, smooth = smooth, color = i,
+        }
+      end
     end
-    if #curves > 1 then found[#found + 1] = chart.figure{title = format.title(name), id = #found + 1, series = curves} end
+    if #curves > 1 then
+      found[#found + 1] = chart.figure{title = format.title(name), id = #found + 1, series = curves}
+    end
   end
   return found
 end

@@ -42,7 +42,8 @@ end
 
 local LABELS = {
   train_loss = "training loss", val_loss = "validation loss", train_bpb = "training bits per byte",
-  val_bpb = "validation bits per byte", lr = "learning rate", tokens_per_second = "tokens a second", grad_norm = "gradient norm",
+  val_bpb = "validation bits per byte", lr = "learning rate",
+  tokens_per_second = "tokens a second", grad_norm = "gradient norm",
 }
 
 -- "val_bpb" -> "validation bits per byte", "some_metric" -> "some metric"

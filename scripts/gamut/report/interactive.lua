@@ -68,17 +68,24 @@ return [=[
       cursor.replaceChildren();
       make('line', {x1: x(leadStep), x2: x(leadStep), y1: data.top, y2: data.bottom}, cursor);
       readout.replaceChildren();
-      const line = text => { const row = readout.appendChild(document.createElement('div')); row.append(...text); return row; };
+      const line = parts => {
+        const row = readout.appendChild(document.createElement('div'));
+        row.append(...parts);
+        return row;
+      };
       const pale = text => { const span = document.createElement('span'); span.textContent = text; return span; };
       line([pale('step '), leadStep.toLocaleString('en')]);
       data.curves.forEach((curve, i) => {
         const hit = hits[i], value = curve.y[hit];
         const other = curve.x[hit] === leadStep ? '' : ' at ' + curve.x[hit].toLocaleString('en');
-        const smoothed = curve.smoothed && !document.body.classList.contains('raw') ? ', smoothed ' + show(curve.smoothed[hit]) : '';
+        const isSmoothed = curve.smoothed && !document.body.classList.contains('raw');
+        const smoothed = isSmoothed ? ', smoothed ' + show(curve.smoothed[hit]) : '';
         const row = line([pale(curve.name + ' '), show(value), pale(other + smoothed)]);
         row.className = 'c' + curve.color;
         const height = value === null ? NaN : y(value);
-        if (height >= data.top - 4 && height <= data.bottom + 2) make('circle', {cx: x(curve.x[hit]), cy: height, r: 4, class: 'c' + curve.color}, cursor);
+        if (height >= data.top - 4 && height <= data.bottom + 2) {
+          make('circle', {cx: x(curve.x[hit]), cy: height, r: 4, class: 'c' + curve.color}, cursor);
+        }
       });
       readout.hidden = false;
       const pointer = x(leadStep) / width * box.width;

@@ -18,7 +18,8 @@ function sections.header(run)
   local status = record.status and tag("span", {class = "status " .. record.status}, record.status)
   local line = {run.root}
   if type(record.started) == "string" then line[#line + 1] = "started " .. record.started end
-  return tag("header", nil, tag("h1", nil, record.study or run.name, status or ""), tag("p", nil, table.concat(line, " · ")))
+  local heading = tag("h1", nil, record.study or run.name, status or "")
+  return tag("header", nil, heading, tag("p", nil, table.concat(line, " · ")))
 end
 
 -- The figures a reader looks for first.
@@ -51,7 +52,9 @@ function sections.charts(run)
     for _, entry in ipairs(group) do
       local series = run.series[entry[1]]
       shown[entry[1]] = true
-      if series then curves[#curves + 1] = {label = entry[2], step = series.step, value = series.value, smooth = entry[3]} end
+      if series then
+        curves[#curves + 1] = {label = entry[2], step = series.step, value = series.value, smooth = entry[3]}
+      end
     end
     figure(group.title, curves)
   end
@@ -62,7 +65,9 @@ function sections.charts(run)
   table.sort(others)
   for _, name in ipairs(others) do
     local series = run.series[name]
-    figure(format.title(name), {{label = format.label(name), step = series.step, value = series.value, smooth = #series.step > 100}})
+    local smooth = #series.step > 100
+    local curve = {label = format.label(name), step = series.step, value = series.value, smooth = smooth}
+    figure(format.title(name), {curve})
   end
   if #figures == 0 then return nil end
   return sections.figures(figures)
@@ -70,8 +75,10 @@ end
 
 -- Charts under their heading, with the smoothing slider.
 function sections.figures(figures)
-  local slider = tag("label", nil, "Smoothing", tag("input", {id = "smoothing", type = "range", min = 0, max = 100, value = 50}), tag("output", nil, chart.SMOOTHING))
-  return tag("section", nil, tag("div", {class = "bar"}, tag("h2", nil, "Curves"), slider), tag("div", {class = "charts"}, figures))
+  local input = tag("input", {id = "smoothing", type = "range", min = 0, max = 100, value = 50})
+  local slider = tag("label", nil, "Smoothing", input, tag("output", nil, chart.SMOOTHING))
+  local bar = tag("div", {class = "bar"}, tag("h2", nil, "Curves"), slider)
+  return tag("section", nil, bar, tag("div", {class = "charts"}, figures))
 end
 
 -- config.yaml, as Gamut writes it: one key a line, nested by two spaces.
@@ -140,8 +147,8 @@ function WORDS.command(command)
 end
 
 local FACTS = {
-  "command", "script", "started", "resumed", "status", "seconds", "training_seconds", "device", "git", "gamut", "libtorch",
-  "plugins", "data",
+  "command", "script", "started", "resumed", "status", "seconds", "training_seconds", "device", "git",
+  "gamut", "libtorch", "plugins", "data",
 }
 local NOT_FACTS = {describe = true, format = true, study = true, steps = true, tokens = true, parameters = true}
 
@@ -184,11 +191,11 @@ function sections.modules(run)
   local total = run.modules[1].count or 0
   local rows = {}
   for i, module in ipairs(run.modules) do
-    local share = module.count and total > 0 and module.count / total
+    local share = module.count and total > 0 and ("width:%.1f%%"):format(100 * module.count / total)
     rows[i] = tag("tr", nil,
       tag("td", {class = "mono"}, module.text),
       tag("td", {class = "number"}, module.count and format.count(module.count) or ""),
-      tag("td", {class = "meter"}, share and tag("span", {class = "share", style = ("width:%.1f%%"):format(share * 100)}) or ""))
+      tag("td", {class = "meter"}, share and tag("span", {class = "share", style = share}) or ""))
   end
   local table_of_rows = tag("table", {class = "modules"}, rows)
   local summary = tag("summary", nil, ("%s parameters"):format(format.count(total)))
@@ -207,10 +214,12 @@ function sections.samples(run)
       sample.source and "" or tag("p", {class = "faint"}, "Too large to embed; played from the run folder."))
   end
   for i, sample in ipairs(run.samples.texts) do
+    local cut = sample.cut
+      and ("The first %s of %s bytes."):format(format.count(#sample.text), format.count(sample.cut))
     parts[#parts + 1] = tag("details", {open = i == 1},
       tag("summary", nil, title(sample), " ", tag("span", {class = "faint"}, sample.name)),
       tag("pre", nil, sample.text),
-      sample.cut and tag("p", {class = "faint"}, ("The first %s of %s bytes."):format(format.count(#sample.text), format.count(sample.cut))) or "")
+      cut and tag("p", {class = "faint"}, cut) or "")
   end
   return #parts > 0 and section("Samples", tag("div", {class = "card"}, parts)) or nil
 end
@@ -220,14 +229,16 @@ function sections.events(run)
   for _, event in ipairs(run.events) do
     local kind = event.event:gsub("[^%w]", "-")
     rows[#rows + 1] = tag("tr", nil,
-      tag("td", {class = "number"}, format.count(event.step)), tag("td", {class = "event " .. kind}, event.event), tag("td", nil, event.message))
+      tag("td", {class = "number"}, format.count(event.step)),
+      tag("td", {class = "event " .. kind}, event.event), tag("td", nil, event.message))
   end
   if run.bad_lines and run.bad_lines > 0 then
     rows[#rows + 1] = tag("tr", nil, tag("td", nil, ""), tag("td", {class = "event"}, "torn lines"),
       tag("td", nil, ("lines of metrics.jsonl that are not whole and were left out: %d"):format(run.bad_lines)))
   end
   if #rows == 0 then return nil end
-  local head = tag("tr", nil, tag("th", {class = "number", style = "width:1%"}, "step"), tag("th", {style = "width:1%"}, "event"), tag("th", nil, ""))
+  local head = tag("tr", nil, tag("th", {class = "number narrow"}, "step"), tag("th", {class = "narrow"}, "event"),
+    tag("th", nil, ""))
   return section("Events", tag("div", {class = "card"}, tag("table", nil, head, rows)))
 end
 
