@@ -10,7 +10,18 @@
 namespace gamut::cli {
 namespace {
 
-constexpr int64_t kWidth = 32;  // d_model of a mixer unless --option names another
+// What the suite fills in where an option is required and --option does not give it.
+const std::map<std::string, OptionValue> kUsual = {{"d_model", OptionValue(int64_t{32})},
+                                                   {"n_heads", OptionValue(int64_t{4})},
+                                                   {"lr", OptionValue(0.02)}};
+
+void fill_in_required(const OptionTable& table, OptionMap& options) {
+  for (const auto& spec : table) {
+    const auto usual = kUsual.find(spec.name);
+    const bool required = !spec.default_value && !spec.is_optional;
+    if (required && usual != kUsual.end()) options.insert(*usual);
+  }
+}
 
 // `a.b=value` sets the entry b of the table a; such values are typed as a script would write them.
 void set_nested(OptionMap& options, const std::string& name, const std::string& text,
@@ -48,16 +59,14 @@ OptionMap parse_options(const std::vector<std::string>& given, const OptionTable
 
 void check_mixer(host::Registry& registry, const host::PluginInfo& info, const OptionTable& table,
                  OptionMap options, host::ConformanceReport& report) {
-  for (const auto& spec : table) {
-    if (spec.name == "d_model") options.emplace("d_model", OptionValue(kWidth));
-  }
-  const auto width = options.find("d_model");
-  const auto* value =
-      width == options.end() ? nullptr : std::get_if<int64_t>(&width->second.base());
-  GAMUT_CHECK(value, "the mixer `", info.name,
+  const bool has_width = std::any_of(table.begin(), table.end(), [](const OptionSpec& spec) {
+    return spec.name == "d_model" && spec.type == OptionType::integer;
+  });
+  GAMUT_CHECK(has_width, "the mixer `", info.name,
               "` declares no integer option `d_model`, the width of its input");
-  host::check_mixer([&] { return registry.create_mixer(reference(info), options); }, *value,
-                    report);
+  const std::string context = "mixer `" + info.name + "`";
+  const int64_t width = host::check_options(table, options, context).integer("d_model");
+  host::check_mixer([&] { return registry.create_mixer(reference(info), options); }, width, report);
 }
 
 int check_plugin(host::Registry& registry, const host::PluginInfo& info,
@@ -68,7 +77,8 @@ int check_plugin(host::Registry& registry, const host::PluginInfo& info,
                                  [&](const std::string& check) { operation.set(check); });
   operation.set("opening the library");
   const OptionTable table = registry.options(info.kind, name);
-  const OptionMap options = parse_options(given, table, context);
+  OptionMap options = parse_options(given, table, context);
+  fill_in_required(table, options);
   report.check("declared options", [&] {
     host::check_table(table, context);
     return std::to_string(table.size()) + " options";

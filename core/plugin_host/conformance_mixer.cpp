@@ -342,6 +342,14 @@ void check_mixer(const MixerMaker& make, int64_t d_model, ConformanceReport& rep
       return test(suite);
     });
   };
+  bool made = false;
+  report.check("construction", [&] {
+    const auto mixer = suite.fresh();
+    made = true;
+    return std::to_string(mixer->parameters().size()) + " parameters, " +
+           std::to_string(mixer->buffers().size()) + " buffers";
+  });
+  if (!made) return;
   check("causality: future inputs", future_changes_nothing);
   check("causality: gradients", no_gradient_to_future);
   check("state: pieces equal the whole", pieces_equal_whole);

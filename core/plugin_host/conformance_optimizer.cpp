@@ -229,6 +229,14 @@ void check_optimizer(const OptimizerMaker& make, const OptionTable& table, const
   auto check = [&](const char* name, std::string (*test)(const OptimizerSuite&)) {
     report.check(name, [&] { return test(suite); });
   };
+  bool made = false;
+  report.check("construction", [&] {
+    const auto optimizer = make({{parameters(), {}}}, options);
+    GAMUT_CHECK(optimizer, "the maker returned no optimizer");
+    made = true;
+    return "";
+  });
+  if (!made) return;
   check("decreases a quadratic", decreases_a_quadratic);
   check("bfloat16 parameters", bfloat16_parameters);
   check("resumes exactly", resumes_exactly);

@@ -16,7 +16,8 @@ namespace gamut {
 class Documents {
  public:
   // Throws gamut::Error when cu_seqlens is not what MixerContext asks for.
-  Documents(const at::Tensor& cu_seqlens, int64_t batch, int64_t time) : batch_(batch), time_(time) {
+  Documents(const at::Tensor& cu_seqlens, int64_t batch, int64_t time)
+      : batch_(batch), time_(time) {
     if (!cu_seqlens.defined()) {
       for (int64_t row = 0; row <= batch; ++row) offsets_.push_back(row * time);
       return;

@@ -26,8 +26,10 @@ struct Fan {
   double in, out;
 };
 inline Fan fan(at::IntArrayRef shape) {
-  GAMUT_CHECK(shape.size() >= 2, "fan-based initialisation needs a weight of two or more "
-              "dimensions, not ", shape);
+  GAMUT_CHECK(shape.size() >= 2,
+              "fan-based initialisation needs a weight of two or more "
+              "dimensions, not ",
+              shape);
   double field = 1;
   for (size_t i = 2; i < shape.size(); ++i) field *= static_cast<double>(shape[i]);
   return {static_cast<double>(shape[1]) * field, static_cast<double>(shape[0]) * field};

@@ -52,8 +52,9 @@ class __attribute__((visibility("default"))) Tokenizer {
   // the denominator of bits per byte. Undefined tensor for audio.
   virtual at::Tensor byte_counts(const at::Tensor& previous, const at::Tensor& target) = 0;
 
-  // As Mixer::query. "text.normalizes/1" (any non-null pointer) says that decode gives back the text
-  // as the tokenizer normalises it, not byte by byte.
+  // As Mixer::query. "text.normalizes/1" (any non-null pointer) says that decode gives back the
+  // text as the tokenizer normalises it, not byte by byte. Without it, UTF-8 comes back exactly;
+  // bytes that are not UTF-8 may be repaired.
   virtual void* query(std::string_view /*id*/) { return nullptr; }
 };
 

@@ -1,0 +1,127 @@
+// The suites pass sound plugins and see each fault, in the check that is meant to see it.
+#include "plugin_host/conformance.h"
+
+#include <sstream>
+
+#include "test_plugins.h"
+
+namespace gamut::host {
+namespace {
+
+using ::testing::HasSubstr;
+
+struct Fault {
+  const char* name;
+  const char* check;  // one that must fail
+};
+
+std::ostream& operator<<(std::ostream& out, const Fault& fault) {
+  return out << fault.name;
+}
+std::string name_of(const ::testing::TestParamInfo<Fault>& info) {
+  return info.param.name;
+}
+
+OptionMap with_fault(const char* fault) {
+  return {{"fault", OptionValue(std::string(fault))}};
+}
+
+// The lines that a suite prints.
+std::string run_mixer(const std::string& name, OptionMap options) {
+  auto registry = registry_of({"faulty", "new"});
+  options["d_model"] = OptionValue(int64_t{12});
+  std::ostringstream out;
+  ConformanceReport report(out);
+  check_mixer([&] { return registry->create_mixer(name, options); }, 12, report);
+  report.finish(name);
+  return out.str();
+}
+
+std::string run_tokenizer(const std::string& name, const OptionMap& options) {
+  auto registry = registry_of({"faulty", "new"});
+  std::ostringstream out;
+  ConformanceReport report(out);
+  check_tokenizer([&] { return registry->create_tokenizer(name, options); }, report);
+  report.finish(name);
+  return out.str();
+}
+
+std::string run_optimizer(const std::string& name, const OptionMap& options) {
+  auto registry = registry_of({"faulty", "new"});
+  std::ostringstream out;
+  ConformanceReport report(out);
+  auto make = [&](const std::vector<GroupRequest>& groups, const OptionMap& defaults) {
+    return registry->create_optimizer(name, groups, defaults);
+  };
+  check_optimizer(make, registry->options("optimizer", name), options, report);
+  report.finish(name);
+  return out.str();
+}
+
+bool failed(const std::string& lines, const std::string& check) {
+  return lines.find("FAILED  " + check) != std::string::npos;
+}
+
+TEST(Conformance, SoundPluginsPass) {
+  for (const auto& lines :
+       {run_mixer("faulty_mixer", with_fault("none")), run_mixer("new_mixer", {}),
+        run_tokenizer("faulty_tokenizer", with_fault("none")), run_tokenizer("new_tokenizer", {}),
+        run_tokenizer("faulty_tokenizer", with_fault("normalizes")),
+        run_optimizer("faulty_optimizer", with_fault("none")),
+        run_optimizer("new_optimizer", {})}) {
+    EXPECT_THAT(lines, HasSubstr("checks, all ok"));
+  }
+}
+
+class MixerFault : public ::testing::TestWithParam<Fault> {};
+TEST_P(MixerFault, IsSeen) {
+  const std::string lines = run_mixer("faulty_mixer", with_fault(GetParam().name));
+  EXPECT_TRUE(failed(lines, GetParam().check)) << lines;
+}
+INSTANTIATE_TEST_SUITE_P(
+    Conformance, MixerFault,
+    ::testing::Values(
+        Fault{"future", "causality: future inputs"}, Fault{"block", "causality: gradients"},
+        Fault{"wrong_gradient", "gradients"}, Fault{"no_gradient", "gradients"},
+        Fault{"ignores_state", "state: pieces equal the whole"},
+        Fault{"hidden_state", "state: holds all that is carried"},
+        Fault{"position", "state: one step at a time"}, Fault{"documents", "documents do not leak"},
+        Fault{"document_state", "documents across calls"}, Fault{"rows", "rows are independent"},
+        Fault{"random", "repeat runs are bit-identical"}, Fault{"unregistered", "save and load"},
+        Fault{"shapes", "bad shapes and types are refused"},
+        Fault{"writes_input", "positions, strides, input kept"}, Fault{"narrow", "gradients"}),
+    name_of);
+
+class TokenizerFault : public ::testing::TestWithParam<Fault> {};
+TEST_P(TokenizerFault, IsSeen) {
+  const std::string lines = run_tokenizer("faulty_tokenizer", with_fault(GetParam().name));
+  EXPECT_TRUE(failed(lines, GetParam().check)) << lines;
+}
+INSTANTIATE_TEST_SUITE_P(
+    Conformance, TokenizerFault,
+    ::testing::Values(Fault{"lossy", "round trip"}, Fault{"range", "ids in range"},
+                      Fault{"stream", "streaming equals the whole"},
+                      Fault{"special", "special ids decode to nothing"},
+                      Fault{"counts", "byte counts"}, Fault{"audio", "bad input is refused"},
+                      Fault{"random", "repeat runs are equal"}, Fault{"empty", "empty input"}),
+    name_of);
+
+class OptimizerFault : public ::testing::TestWithParam<Fault> {};
+TEST_P(OptimizerFault, IsSeen) {
+  const std::string lines = run_optimizer("faulty_optimizer", with_fault(GetParam().name));
+  EXPECT_TRUE(failed(lines, GetParam().check)) << lines;
+}
+INSTANTIATE_TEST_SUITE_P(Conformance, OptimizerFault,
+                         ::testing::Values(Fault{"ascends", "decreases a quadratic"},
+                                           Fault{"forgets", "resumes exactly"},
+                                           Fault{"aliases", "resumes exactly"},
+                                           Fault{"any_state", "a foreign state is refused"},
+                                           Fault{"half_loaded", "a foreign state is refused"},
+                                           Fault{"decays_all", "no gradient, no change"},
+                                           Fault{"fixed_lr", "options take effect"},
+                                           Fault{"random", "repeat runs are bit-identical"},
+                                           Fault{"names", "names of the state"}),
+                         name_of);
+
+}  // namespace
+}  // namespace gamut::host
