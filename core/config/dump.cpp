@@ -6,8 +6,9 @@
 namespace gamut::config {
 namespace {
 
-// The tag that makes a reader declare the same type again.
-std::string tag_of(const Node& node) {
+// The tag that makes a reader declare the same type again. Below an open map all is open anyway.
+std::string tag_of(const Node& node, bool in_open_map) {
+  if (in_open_map) return "";
   if (node.type == Type::map) return node.open ? "!open " : "";
   if (node.type == Type::list || !node.optional) return "";
   auto* text = std::get_if<std::string>(&node.value);
@@ -26,12 +27,12 @@ void dump_members(const Node& map, const std::string& indent, std::string& out) 
   for (const auto& [key, value] : map.members) {
     out += indent + string_yaml(key) + ":";
     if (value.type == Type::map && !value.members.empty()) {
-      std::string tag = tag_of(value);
+      std::string tag = tag_of(value, map.open);
       if (!tag.empty()) out += " " + tag.substr(0, tag.size() - 1);
       out += "\n";
       dump_members(value, indent + "  ", out);
     } else {
-      out += " " + tag_of(value) + dump_flow(value) + "\n";
+      out += " " + tag_of(value, map.open) + dump_flow(value) + "\n";
     }
   }
 }

@@ -35,5 +35,5 @@ expect "2 runs compared" both.html
 refuse "nothing is not a run folder" "$GAMUT" report nothing
 refuse "nothing is not a run folder" "$GAMUT" compare a nothing
 refuse "At least 2 required" "$GAMUT" compare a
-refuse "nowhere/x.html" "$GAMUT" compare a b -o nowhere/x.html
+refuse "cannot create nowhere/" "$GAMUT" compare a b -o nowhere/x.html
 echo "report and compare work"

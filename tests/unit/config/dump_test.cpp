@@ -42,6 +42,11 @@ TEST(Dump, IsExactAndATemplateItself) {
   EXPECT_TRUE(again.at_path("options")->open);
 }
 
+TEST(Dump, BelowAnOpenMapNothingIsTagged) {
+  const char* yaml = "mixers: !open\n  gdn:\n    n_heads: 4\n";
+  EXPECT_EQ(dump(template_of(yaml)), yaml);
+}
+
 TEST(Dump, ServesAsALayerOfItsTemplate) {
   Node changed = overridden(kYaml, {"lr=0.25", "none=3", "mixer.width=8", "minutes=null"});
   Node again = layered(kYaml, dump(changed));

@@ -1,6 +1,8 @@
 // Broken and hostile YAML.
 #include "config/raw.h"
 
+#include <random>
+
 #include "fixture.h"
 
 namespace gamut::config {
@@ -61,6 +63,31 @@ TEST(Raw, DepthIsLimited) {
 TEST(Raw, MergeKeysAndSecondDocumentsAreRefused) {
   EXPECT_THAT(parse_error("a: &x {b: 1}\nc:\n  <<: *x\n"), HasSubstr("merge keys"));
   EXPECT_THAT(parse_error("a: 1\n---\nb: 2\n"), HasSubstr("second YAML document"));
+}
+
+// Whatever the text, it is a configuration or a gamut::Error: nothing else is thrown, nothing
+// hangs.
+TEST(Raw, AnyTextIsReadOrRefused) {
+  const std::string pieces[] = {"a",    "b: ",  "- ",  "[",   "]",      "{",        "}",     ", ",
+                                "\n",   "\n  ", "&x ", "*x",  "!open ", "!number ", "\"",    "'",
+                                "#",    "|\n",  "? ",  "1e5", "\t",     "%",        "---\n", "...",
+                                "<<: ", "\xff", "\\",  ": ",  "null",   "@",        "`"};
+  std::mt19937 random(7);
+  int accepted = 0;
+  for (int i = 0; i < 20000; ++i) {
+    std::string text;
+    for (unsigned length = random() % 14; length > 0; --length) {
+      text += pieces[random() % std::size(pieces)];
+    }
+    try {
+      Node config = declare(parse_yaml(text, "config.yaml"));
+      EXPECT_EQ(dump(declare(parse_yaml(dump(config), "config.yaml"))), dump(config)) << text;
+      ++accepted;
+    } catch (const Error& error) {
+      EXPECT_STRNE(error.what(), "");
+    }
+  }
+  EXPECT_GT(accepted, 500);
 }
 
 TEST(Raw, MissingFilesAndFoldersAreNamed) {
