@@ -21,8 +21,8 @@ int64_t head_count(const Options& options) {
 }
 
 int64_t default_head_dim(int64_t d_model, int64_t heads) {
-  GAMUT_CHECK(d_model % heads == 0, "d_model = ", d_model, " is not a multiple of n_heads = ",
-              heads, "; give head_dim as well");
+  GAMUT_CHECK(d_model % heads == 0, "d_model = ", d_model,
+              " is not a multiple of n_heads = ", heads, "; give head_dim as well");
   return d_model / heads;
 }
 
@@ -70,7 +70,8 @@ Attention::Attention(const Options& options, Host& /*host*/)
     k_norm_ = register_parameter("k_norm.weight", at::ones({head_dim_}));
   }
   if (options.has("q_gain")) {
-    q_gain_ = register_parameter("q_gain", at::full({heads_}, options.number("q_gain"), at::kFloat));
+    q_gain_ =
+        register_parameter("q_gain", at::full({heads_}, options.number("q_gain"), at::kFloat));
   }
 }
 
@@ -144,10 +145,9 @@ Tensor Attention::by_document(const Heads& now, const Tensor& k, const Tensor& v
     const auto part = [&](const Tensor& x, int64_t from, int64_t count) {
       return x.narrow(0, row, 1).narrow(2, from, count);
     };
-    const auto y = causal_attention(part(now.q, begin, length),
-                                    part(k, cached + begin - before, before + length),
-                                    part(v, cached + begin - before, before + length), window_,
-                                    scale_);
+    const auto y = causal_attention(
+        part(now.q, begin, length), part(k, cached + begin - before, before + length),
+        part(v, cached + begin - before, before + length), window_, scale_);
     outputs.push_back(y.squeeze(0).transpose(0, 1));  // [length, heads, head_dim]
   }
   return at::cat(outputs).view({documents.batch(), time, heads_ * head_dim_});

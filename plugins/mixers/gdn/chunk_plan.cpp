@@ -79,8 +79,8 @@ void ChunkPlan::pack(const Tensor& x, int64_t repeat, const Tensor& packed) cons
   }
   if (tail > 0) {
     auto last = target.select(0, whole);
-    last.narrow(3, 0, tail).copy_(
-        x.narrow(1, whole * chunk_size_, tail).unsqueeze(3).permute({0, 2, 3, 1, 4}));
+    last.narrow(3, 0, tail)
+        .copy_(x.narrow(1, whole * chunk_size_, tail).unsqueeze(3).permute({0, 2, 3, 1, 4}));
     last.narrow(3, tail, chunk_size_ - tail).zero_();
   }
 }

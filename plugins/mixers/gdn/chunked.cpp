@@ -3,9 +3,9 @@
 // Within a chunk, with G the running sum of g, Gam_ij = exp(G_i - G_j) for i >= j and 0 above,
 // B = diag(beta) K the keys that are written, and S the state that enters:
 //
-//     E  = (I + N)^-1 (V - diag(e^G) K S)       N = strict_tril(K B^T . Gam)     errors, [chunk, d_v]
-//     O  = diag(e^G) Q S + (Q B^T . Gam) E                                       Q holds the scale
-//     S' = e^{G_C} S + (diag(e^{G_C - G}) B)^T E
+//     E  = (I + N)^-1 (V - diag(e^G) K S)       N = strict_tril(K B^T . Gam)     errors, [chunk,
+//     d_v] O  = diag(e^G) Q S + (Q B^T . Gam) E                                       Q holds the
+//     scale S' = e^{G_C} S + (diag(e^{G_C - G}) B)^T E
 //
 // Keeping beta inside B alone makes K and Q alike: X = [Q; K] shares every product, in both
 // directions. Only the state passes from chunk to chunk; the backward pass recomputes the states
@@ -41,13 +41,17 @@ struct Chunks {
   Tensor f;        // [m, 2c, c]: x b^T . gam; the diagonal of its lower half is not used
 };
 
-Tensor queries(const Tensor& stacked) { return stacked.narrow(1, 0, stacked.size(1) / 2); }
+Tensor queries(const Tensor& stacked) {
+  return stacked.narrow(1, 0, stacked.size(1) / 2);
+}
 Tensor keys(const Tensor& stacked) {
   const int64_t c = stacked.size(1) / 2;
   return stacked.narrow(1, c, c);
 }
 // Both halves of a stacked tensor as [m, 2, c, d].
-Tensor halves(const Tensor& stacked) { return stacked.unflatten(1, {2, stacked.size(1) / 2}); }
+Tensor halves(const Tensor& stacked) {
+  return stacked.unflatten(1, {2, stacked.size(1) / 2});
+}
 
 Chunks make_chunks(const ChunkPlan& plan, const DeltaRuleInput& in, at::ScalarType dtype) {
   const int64_t c = plan.chunk_size(), heads = in.v.size(2), m = plan.chunks() * heads;
@@ -147,7 +151,9 @@ ReverseScan reverse_scan(const ChunkPlan& plan, const Chunks& ch, const Tensor& 
   return {d_errors, leaving, d_state};
 }
 
-Tensor row_sum(const Tensor& a, const Tensor& b) { return (a * b).sum(-1, /*keepdim=*/true); }
+Tensor row_sum(const Tensor& a, const Tensor& b) {
+  return (a * b).sum(-1, /*keepdim=*/true);
+}
 
 // [sequences, heads, d_k, d_v] in the caller's order -> sorted [sequences * heads, d_k, d_v],
 // always a new tensor.
@@ -217,8 +223,7 @@ struct ChunkedDeltaRule : torch::autograd::Function<ChunkedDeltaRule> {
   static variable_list forward(AutogradContext* ctx, const Tensor& q, const Tensor& k,
                                const Tensor& v, const Tensor& g, const Tensor& beta,
                                const OptionalTensor& initial_state,
-                               const OptionalTensor& cu_seqlens, double scale,
-                               int64_t chunk_size) {
+                               const OptionalTensor& cu_seqlens, double scale, int64_t chunk_size) {
     const PlainOperators guard;
     const DeltaRuleInput in{
         q, k, v, g, beta, initial_state.value_or(Tensor()), cu_seqlens.value_or(Tensor()), scale};
@@ -234,8 +239,7 @@ struct ChunkedDeltaRule : torch::autograd::Function<ChunkedDeltaRule> {
     ctx->saved_data["scale"] = scale;
     ctx->saved_data["chunk_size"] = chunk_size;
     const auto state = fwd.state.view({plan.sequences(), v.size(2), k.size(3), v.size(3)});
-    return {plan.unpack(output, v.size(2), 1).to(v.scalar_type()).contiguous(),
-            plan.unsort(state)};
+    return {plan.unpack(output, v.size(2), 1).to(v.scalar_type()).contiguous(), plan.unsort(state)};
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
@@ -252,8 +256,8 @@ struct ChunkedDeltaRule : torch::autograd::Function<ChunkedDeltaRule> {
                          ctx->saved_data["chunk_size"].toInt(), in.v.device());
     const auto ch = make_chunks(plan, in, dtype);
     const auto w = at::bmm(inverse, keys(ch.xe));
-    const auto fwd = scan(plan, ch, w, at::bmm(inverse, ch.v),
-                          sorted_state(plan, in.initial_state, in, dtype));
+    const auto fwd =
+        scan(plan, ch, w, at::bmm(inverse, ch.v), sorted_state(plan, in.initial_state, in, dtype));
 
     const auto dy = at::zeros({ch.x.size(0), ch.x.size(1), ch.v.size(2)}, ch.v.options());
     const auto d_output = queries(dy);
@@ -264,11 +268,18 @@ struct ChunkedDeltaRule : torch::autograd::Function<ChunkedDeltaRule> {
     const auto d = input_gradients(plan, ch, inverse, fwd, rev, dy, in);
     Tensor d_initial;
     if (in.initial_state.defined()) {
-      d_initial = plan.unsort(rev.d_state.view_as(in.initial_state)).to(in.initial_state.scalar_type());
+      d_initial =
+          plan.unsort(rev.d_state.view_as(in.initial_state)).to(in.initial_state.scalar_type());
     }
-    return {d.q.to(in.q.scalar_type()), d.k.to(in.k.scalar_type()),
-            d.v.to(in.v.scalar_type()), d.g.to(in.g.scalar_type()),
-            d.beta.to(in.beta.scalar_type()), d_initial, {}, {}, {}};
+    return {d.q.to(in.q.scalar_type()),
+            d.k.to(in.k.scalar_type()),
+            d.v.to(in.v.scalar_type()),
+            d.g.to(in.g.scalar_type()),
+            d.beta.to(in.beta.scalar_type()),
+            d_initial,
+            {},
+            {},
+            {}};
   }
 };
 

@@ -15,8 +15,9 @@
 namespace gamut::gdn {
 
 struct DeltaRuleInput {
-  at::Tensor q, k;     // [batch, time, heads, d_k]; used as given, not normalised
-  at::Tensor v;        // [batch, time, value_heads, d_v]; value head j reads head j / (value_heads / heads)
+  at::Tensor q, k;  // [batch, time, heads, d_k]; used as given, not normalised
+  at::Tensor
+      v;  // [batch, time, value_heads, d_v]; value head j reads head j / (value_heads / heads)
   at::Tensor g, beta;  // [batch, time, value_heads]; g is the log of the decay, <= 0
   // [sequences, value_heads, d_k, d_v]; undefined: zero. A sequence is a row of the batch or, with
   // cu_seqlens (int64 on the CPU, offsets into the flattened steps), a document.

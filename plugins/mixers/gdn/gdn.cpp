@@ -27,7 +27,9 @@ int64_t default_head_dim(int64_t d_model, int64_t heads) {
   return std::llround(0.75 * static_cast<double>(d_model) / static_cast<double>(heads));
 }
 
-bool is_power_of_two(int64_t n) { return n > 0 && (n & (n - 1)) == 0; }
+bool is_power_of_two(int64_t n) {
+  return n > 0 && (n & (n - 1)) == 0;
+}
 
 }  // namespace
 
@@ -48,25 +50,31 @@ Gdn::Gdn(const Options& options, Host& /*host*/)
       init_(options.string("init")),
       norm_eps_(options.number("norm_eps")),
       dropout_(options.number("dropout")),
-      scale_(options.has("scale") ? options.number("scale") : 1 / std::sqrt(static_cast<double>(d_k_))),
+      scale_(options.has("scale") ? options.number("scale")
+                                  : 1 / std::sqrt(static_cast<double>(d_k_))),
       init_std_(options.number("init_std")) {
   GAMUT_CHECK(d_k_ >= 1 && d_k_ <= 256, "d_model = ", d_model_, " over n_heads = ", heads_,
               " gives heads of ", d_k_, " channels, not 1 to 256; give head_dim or other n_heads");
   GAMUT_CHECK(value_heads_ % heads_ == 0, "n_v_heads = ", value_heads_,
               " must be a multiple of n_heads = ", heads_);
-  GAMUT_CHECK(std::abs(static_cast<double>(d_k_) * options.number("expand_v") - double(d_v_)) < 1e-6 && d_v_ >= 1,
-              "expand_v = ", options.number("expand_v"), " times head_dim = ", d_k_,
-              " must be a whole number of value channels");
+  GAMUT_CHECK(
+      std::abs(static_cast<double>(d_k_) * options.number("expand_v") - double(d_v_)) < 1e-6 &&
+          d_v_ >= 1,
+      "expand_v = ", options.number("expand_v"), " times head_dim = ", d_k_,
+      " must be a whole number of value channels");
   GAMUT_CHECK(is_power_of_two(chunk_size_), "chunk_size = ", chunk_size_,
               " must be a power of two");
-  GAMUT_CHECK(use_out_norm_ || !use_gate_, "use_gate needs use_out_norm: the gate multiplies the "
+  GAMUT_CHECK(use_out_norm_ || !use_gate_,
+              "use_gate needs use_out_norm: the gate multiplies the "
               "normalised output; set use_gate = false as well");
   make_projections(options);
   make_gates(options);
   make_norms();
 }
 
-Tensor Gdn::draw(at::IntArrayRef shape) const { return init::weight(init_, shape, init_std_); }
+Tensor Gdn::draw(at::IntArrayRef shape) const {
+  return init::weight(init_, shape, init_std_);
+}
 
 // Draws follow the order of registration.
 void Gdn::make_projections(const Options& options) {
@@ -105,12 +113,12 @@ void Gdn::make_gates(const Options& options) {
     // The inverse of softplus.
     dt_bias_ = register_parameter("dt_bias", dt + dt.neg().expm1_().neg_().log_());
   } else {
-    a_bias_ = register_parameter("a_proj.bias",
-                                 at::full({value_heads_}, options.number("a_bias_init"), at::kFloat));
+    a_bias_ = register_parameter(
+        "a_proj.bias", at::full({value_heads_}, options.number("a_bias_init"), at::kFloat));
   }
   if (options.boolean("b_bias")) {
-    b_bias_ = register_parameter("b_proj.bias",
-                                 at::full({value_heads_}, options.number("b_bias_init"), at::kFloat));
+    b_bias_ = register_parameter(
+        "b_proj.bias", at::full({value_heads_}, options.number("b_bias_init"), at::kFloat));
   }
 }
 
@@ -188,7 +196,8 @@ Tensor Gdn::mix(DeltaRuleInput in, const Documents& documents, State* state) con
   if (!documents.packed()) {
     in.initial_state = kept;
     const bool few = in.v.size(1) <= kRecurrentSteps && !at::GradMode::is_enabled();
-    const auto out = few ? gated_delta_rule_recurrent(in) : gated_delta_rule_chunked(in, chunk_size_);
+    const auto out =
+        few ? gated_delta_rule_recurrent(in) : gated_delta_rule_chunked(in, chunk_size_);
     kept = out.final_state.detach();
     return out.output;
   }
@@ -210,8 +219,8 @@ Tensor Gdn::forward(const Tensor& x, MixerContext& context) {
   DeltaRuleInput in;
   in.q = normalize(project(x, q_proj_, q_conv_, "q_conv", documents, state), q_norm_);
   in.k = normalize(project(x, k_proj_, k_conv_, "k_conv", documents, state), k_norm_);
-  in.v = project(x, v_proj_, v_conv_, "v_conv", documents, state)
-             .unflatten(2, {value_heads_, d_v_});
+  in.v =
+      project(x, v_proj_, v_conv_, "v_conv", documents, state).unflatten(2, {value_heads_, d_v_});
   in.g = log_decay(x);
   in.beta = write_strength(x);
   in.cu_seqlens = documents.cu_seqlens();

@@ -41,8 +41,8 @@ class Gdn final : public Mixer {
   double norm_eps_, dropout_, scale_, init_std_;
   at::Tensor q_proj_, k_proj_, v_proj_, a_proj_, b_proj_, g_proj_, o_proj_;
   at::Tensor q_conv_, k_conv_, v_conv_;
-  at::Tensor a_log_, dt_bias_;   // decay "mamba"
-  at::Tensor a_bias_, b_bias_;   // decay "sigmoid"; b_bias
+  at::Tensor a_log_, dt_bias_;  // decay "mamba"
+  at::Tensor a_bias_, b_bias_;  // decay "sigmoid"; b_bias
   at::Tensor q_norm_, k_norm_, o_norm_;
 };
 

@@ -13,7 +13,9 @@ using torch::autograd::variable_list;
 
 namespace {
 
-Tensor row_sum(const Tensor& a, const Tensor& b) { return (a * b).sum(-1, /*keepdim=*/true); }
+Tensor row_sum(const Tensor& a, const Tensor& b) {
+  return (a * b).sum(-1, /*keepdim=*/true);
+}
 
 void check_first_derivative(const char* what) {
   GAMUT_CHECK(!at::GradMode::is_enabled(), what,
@@ -66,7 +68,9 @@ struct GatedRmsNorm : torch::autograd::Function<GatedRmsNorm> {
 
 }  // namespace
 
-Tensor l2_normalize(const Tensor& x, double eps) { return L2Normalize::apply(x, eps); }
+Tensor l2_normalize(const Tensor& x, double eps) {
+  return L2Normalize::apply(x, eps);
+}
 
 Tensor gated_rms_norm(const Tensor& x, const Tensor& weight, const Tensor& gate, double eps) {
   const auto given = gate.defined() ? std::optional<Tensor>(gate) : std::nullopt;

@@ -21,12 +21,13 @@ OptionTable Gdn::options() {
           .optional()
           .at_least(1)
           .at_most(256),
-      number("expand_v", "Value channels of a head as a multiple of head_dim.")
-          .value(2.0)
-          .above(0),
+      number("expand_v", "Value channels of a head as a multiple of head_dim.").value(2.0).above(0),
       boolean("use_short_conv", "Causal depthwise convolution over queries, keys and values.")
           .value(true),
-      integer("conv_size", "Taps of the short convolution.").value(int64_t{4}).at_least(2).at_most(64),
+      integer("conv_size", "Taps of the short convolution.")
+          .value(int64_t{4})
+          .at_least(2)
+          .at_most(64),
       boolean("use_gate", "Multiply the normalised output by silu(g_proj x).").value(true),
       boolean("use_out_norm", "RMS norm over the value channels of each head.").value(true),
       boolean("allow_neg_eigval",

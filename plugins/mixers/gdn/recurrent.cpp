@@ -68,9 +68,9 @@ DeltaRuleResult gated_delta_rule_reference(const DeltaRuleInput& in) {
     auto initial = in.initial_state.defined()
                        ? in.initial_state[s]
                        : at::zeros({heads, k.size(-1), v.size(-1)}, v.options());
-    auto [output, state] = reference_sequence(q.slice(0, begin, end), k.slice(0, begin, end),
-                                              v.slice(0, begin, end), g.slice(0, begin, end),
-                                              beta.slice(0, begin, end), initial);
+    auto [output, state] =
+        reference_sequence(q.slice(0, begin, end), k.slice(0, begin, end), v.slice(0, begin, end),
+                           g.slice(0, begin, end), beta.slice(0, begin, end), initial);
     outputs.push_back(output);
     states.push_back(state);
   }

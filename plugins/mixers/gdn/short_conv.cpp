@@ -19,18 +19,18 @@ namespace {
 constexpr int64_t kBlock = 64;  // steps a task
 
 // y += w * x over n channels.
-#define GAMUT_ROW_LOOPS(scalar_t)                                                          \
-  GAMUT_CPU_CLONES void add_product(scalar_t* __restrict y, const scalar_t* __restrict w,  \
-                                    const scalar_t* __restrict x, int64_t n) {             \
-    for (int64_t c = 0; c < n; ++c) y[c] += w[c] * x[c];                                   \
-  }                                                                                        \
-  GAMUT_CPU_CLONES void four_taps(scalar_t* __restrict y, const scalar_t* __restrict w,    \
+#define GAMUT_ROW_LOOPS(scalar_t)                                                             \
+  GAMUT_CPU_CLONES void add_product(scalar_t* __restrict y, const scalar_t* __restrict w,     \
+                                    const scalar_t* __restrict x, int64_t n) {                \
+    for (int64_t c = 0; c < n; ++c) y[c] += w[c] * x[c];                                      \
+  }                                                                                           \
+  GAMUT_CPU_CLONES void four_taps(scalar_t* __restrict y, const scalar_t* __restrict w,       \
                                   const scalar_t* __restrict a, const scalar_t* __restrict b, \
                                   const scalar_t* __restrict d, const scalar_t* __restrict e, \
-                                  int64_t n) {                                             \
-    for (int64_t c = 0; c < n; ++c) {                                                      \
-      y[c] = w[c] * a[c] + w[n + c] * b[c] + w[2 * n + c] * d[c] + w[3 * n + c] * e[c];    \
-    }                                                                                      \
+                                  int64_t n) {                                                \
+    for (int64_t c = 0; c < n; ++c) {                                                         \
+      y[c] = w[c] * a[c] + w[n + c] * b[c] + w[2 * n + c] * d[c] + w[3 * n + c] * e[c];       \
+    }                                                                                         \
   }
 GAMUT_ROW_LOOPS(float)
 GAMUT_ROW_LOOPS(double)
@@ -43,7 +43,10 @@ struct Layout {
   std::vector<int64_t> start;
 
   Layout(const Documents& documents, int64_t channels, int64_t width)
-      : batch(documents.batch()), time(documents.time()), channels(channels), width(width),
+      : batch(documents.batch()),
+        time(documents.time()),
+        channels(channels),
+        width(width),
         start(batch * time) {
     for (int64_t i = 0; i < documents.size(); ++i) {
       std::fill(start.begin() + documents.begin(i), start.begin() + documents.end(i),
@@ -88,7 +91,9 @@ void input_gradient_rows(const Layout& at, const scalar_t* dy, const scalar_t* t
   for (int64_t t = begin; t < end; ++t) {
     scalar_t* out = dx + t * n;
     // Every later step that reads t is in its document.
-    const auto same = [&](int64_t s) { return s < steps && at.start[s] <= t && s / at.time == t / at.time; };
+    const auto same = [&](int64_t s) {
+      return s < steps && at.start[s] <= t && s / at.time == t / at.time;
+    };
     if (w == 4 && same(t + 3)) {
       four_taps(out, taps, dy + (t + 3) * n, dy + (t + 2) * n, dy + (t + 1) * n, dy + t * n, n);
       continue;
@@ -137,7 +142,9 @@ const scalar_t* data(const Tensor& x) {
 }
 
 // [channels, 1, width] -> [width, channels], so that loops run over channels.
-Tensor taps_of(const Tensor& weight) { return weight.squeeze(1).t().contiguous(); }
+Tensor taps_of(const Tensor& weight) {
+  return weight.squeeze(1).t().contiguous();
+}
 
 struct CpuShortConv : torch::autograd::Function<CpuShortConv> {
   static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& weight,
@@ -158,7 +165,8 @@ struct CpuShortConv : torch::autograd::Function<CpuShortConv> {
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
-    GAMUT_CHECK(!at::GradMode::is_enabled(), "the short convolution has no second derivative; "
+    GAMUT_CHECK(!at::GradMode::is_enabled(),
+                "the short convolution has no second derivative; "
                 "call backward without create_graph");
     const auto saved = ctx->get_saved_variables();
     const auto &x = saved[0], &weight = saved[1], &context = saved[2];
@@ -194,7 +202,8 @@ struct CpuShortConv : torch::autograd::Function<CpuShortConv> {
 Tensor composite(const Tensor& x, const Tensor& weight, const Tensor& context,
                  const Documents& documents) {
   const int64_t w = weight.size(2), time = x.size(1);
-  const auto before = context.defined() ? context : at::zeros({x.size(0), w - 1, x.size(2)}, x.options());
+  const auto before =
+      context.defined() ? context : at::zeros({x.size(0), w - 1, x.size(2)}, x.options());
   const auto extended = at::cat({before, x}, 1);
   Tensor position, y;
   if (documents.packed()) {

@@ -34,10 +34,8 @@ Tensor invert_base(const Tensor& n) {
 
 Tensor unit_lower_inverse(const Tensor& n) {
   const int64_t batch = n.size(0), c = n.size(1);
-  auto inverse = invert_base(blocks(n, kBase)
-                                 .diagonal(0, 1, 3)
-                                 .permute({0, 3, 1, 2})
-                                 .reshape({-1, kBase, kBase}));
+  auto inverse = invert_base(
+      blocks(n, kBase).diagonal(0, 1, 3).permute({0, 3, 1, 2}).reshape({-1, kBase, kBase}));
   // Pairs of inverted blocks merge: [A 0; B D]^-1 = [A' 0; -D' B A', D'].
   for (int64_t b = kBase; b < c; b *= 2) {
     const int64_t pairs = c / (2 * b);

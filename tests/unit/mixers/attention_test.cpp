@@ -32,13 +32,18 @@ TEST(CausalAttention, EqualsItsDefinitionWithGradients) {
   struct Case {
     int64_t heads, kv_heads, queries, keys, window;
   };
-  for (const auto& c : std::vector<Case>{{2, 2, 40, 40, 0},   {4, 2, 33, 33, 0},
-                                         {4, 1, 300, 300, 17}, {2, 2, 600, 600, 300},
-                                         {4, 2, 1, 50, 0},     {4, 2, 1, 50, 8},
-                                         {2, 1, 7, 50, 0},     {2, 1, 300, 350, 33},
-                                         {2, 2, 20, 20, 64},   {2, 2, 9, 9, 1}}) {
-    SCOPED_TRACE(testing::Message() << c.queries << " queries, " << c.keys << " keys, window "
-                                    << c.window);
+  for (const auto& c : std::vector<Case>{{2, 2, 40, 40, 0},
+                                         {4, 2, 33, 33, 0},
+                                         {4, 1, 300, 300, 17},
+                                         {2, 2, 600, 600, 300},
+                                         {4, 2, 1, 50, 0},
+                                         {4, 2, 1, 50, 8},
+                                         {2, 1, 7, 50, 0},
+                                         {2, 1, 300, 350, 33},
+                                         {2, 2, 20, 20, 64},
+                                         {2, 2, 9, 9, 1}}) {
+    SCOPED_TRACE(testing::Message()
+                 << c.queries << " queries, " << c.keys << " keys, window " << c.window);
     const std::vector<Tensor> inputs = {at::randn({2, c.heads, c.queries, 8}, kDoubles),
                                         at::randn({2, c.kv_heads, c.keys, 8}, kDoubles),
                                         at::randn({2, c.kv_heads, c.keys, 8}, kDoubles)};
@@ -119,7 +124,8 @@ TEST(Append, GrowsInPlaceAndKeepsTheWindow) {
       last = cache.storage().data();
       const int64_t seen = window > 0 ? std::min(window, t) : t;
       ASSERT_GE(cache.size(2), seen);
-      ASSERT_TRUE(at::equal(cache.narrow(2, cache.size(2) - seen, seen), all.narrow(2, t - seen, seen)));
+      ASSERT_TRUE(
+          at::equal(cache.narrow(2, cache.size(2) - seen, seen), all.narrow(2, t - seen, seen)));
     }
     EXPECT_LE(buffers, window > 0 ? 500 / window : 6);
     if (window > 0) {
@@ -143,8 +149,8 @@ TEST(Append, NeverWritesOverTheEndOfARow) {
 // ---- the layer
 
 OptionMap layer_options() {
-  return {{"d_model", int64_t{32}},   {"n_heads", int64_t{4}},      {"n_kv_heads", int64_t{2}},
-          {"rope", "half"},           {"qk_norm", "rms"},           {"q_gain", 1.5}};
+  return {{"d_model", int64_t{32}}, {"n_heads", int64_t{4}}, {"n_kv_heads", int64_t{2}},
+          {"rope", "half"},         {"qk_norm", "rms"},      {"q_gain", 1.5}};
 }
 
 Tensor per_head(const Tensor& x, const Tensor& weight) {
@@ -209,7 +215,8 @@ TEST(AttentionLayer, TrainsWithAState) {
   const auto whole = test::forward(*mixer, x);
   auto state = mixer->new_state(2);
   const auto y = at::cat({test::forward(*mixer, x.slice(1, 0, 13), &state),
-                          test::forward(*mixer, x.slice(1, 13, 30), &state)}, 1);
+                          test::forward(*mixer, x.slice(1, 13, 30), &state)},
+                         1);
   EXPECT_CLOSE(y, whole, 1e-12);
   y.sum().backward();
   EXPECT_FALSE(state["k"].requires_grad());
@@ -253,14 +260,14 @@ TEST(AttentionLayer, GivenPositionsReplaceTheCount) {
 
 // Sizes of published models: the golf hybrid and the speech model.
 TEST(AttentionLayer, HasTheSizesOfKnownModels) {
-  const OptionMap golf = {{"d_model", int64_t{448}}, {"n_heads", int64_t{8}},
-                          {"n_kv_heads", int64_t{4}}, {"qk_norm", "rms_weightless"},
-                          {"q_gain", 1.5},            {"rope_reverse", true},
-                          {"out_init_scale", 0.0}};
+  const OptionMap golf = {
+      {"d_model", int64_t{448}},     {"n_heads", int64_t{8}}, {"n_kv_heads", int64_t{4}},
+      {"qk_norm", "rms_weightless"}, {"q_gain", 1.5},         {"rope_reverse", true},
+      {"out_init_scale", 0.0}};
   const auto mixer = test::make_mixer("attention", golf);
   EXPECT_EQ(test::parameter_count(*mixer), 602120);
   EXPECT_EQ(test::parameter(*mixer, "o_proj.weight").abs().sum().item<float>(), 0.f);
-  const OptionMap speech = {{"d_model", int64_t{384}}, {"n_heads", int64_t{6}},
+  const OptionMap speech = {{"d_model", int64_t{384}},  {"n_heads", int64_t{6}},
                             {"n_kv_heads", int64_t{2}}, {"qk_norm", "rms"},
                             {"rope", "interleaved"},    {"rope_base", 500000.0}};
   EXPECT_EQ(test::parameter_count(*test::make_mixer("attention", speech)), 393344);

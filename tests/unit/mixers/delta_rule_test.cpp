@@ -1,4 +1,5 @@
-// The chunked gated delta rule against fixtures, the step-by-step definition and finite differences.
+// The chunked gated delta rule against fixtures, the step-by-step definition and finite
+// differences.
 #include <ATen/autocast_mode.h>
 #include <c10/core/GradMode.h>
 
@@ -12,8 +13,9 @@ using at::Tensor;
 using test::Evaluated;
 using test::Fixture;
 
-const std::vector<std::string> kFixtures = {"gdr_plain",      "gdr_one_step",   "gdr_strong_decay",
-                                            "gdr_beta_near_1", "gdr_neg_eigval", "gdr_grouped_values"};
+const std::vector<std::string> kFixtures = {"gdr_plain",        "gdr_one_step",
+                                            "gdr_strong_decay", "gdr_beta_near_1",
+                                            "gdr_neg_eigval",   "gdr_grouped_values"};
 
 struct Sizes {
   int64_t batch, time, heads, value_heads, d_k, d_v;
@@ -52,7 +54,8 @@ test::Function reference(const Tensor& cu_seqlens = {}, double scale = 0.3) {
 void expect_equal(const Evaluated& got, const Evaluated& expected, double tolerance) {
   ASSERT_EQ(got.outputs.size(), expected.outputs.size());
   for (size_t i = 0; i < got.outputs.size(); ++i) {
-    EXPECT_LE(test::relative_error(got.outputs[i], expected.outputs[i]), tolerance) << "output " << i;
+    EXPECT_LE(test::relative_error(got.outputs[i], expected.outputs[i]), tolerance)
+        << "output " << i;
   }
   for (size_t i = 0; i < got.gradients.size(); ++i) {
     EXPECT_LE(test::relative_error(got.gradients[i], expected.gradients[i]), tolerance)
@@ -108,8 +111,8 @@ TEST_P(Fixtures, Float32) {
 
 TEST(GatedDeltaRule, EqualsItsDefinitionAtOddSizes) {
   at::manual_seed(1);
-  const std::vector<Sizes> sizes = {{1, 1, 1, 1, 1, 1},   {3, 5, 1, 3, 7, 5},
-                                    {1, 33, 5, 5, 42, 84}, {2, 100, 2, 4, 16, 24},
+  const std::vector<Sizes> sizes = {{1, 1, 1, 1, 1, 1},     {3, 5, 1, 3, 7, 5},
+                                    {1, 33, 5, 5, 42, 84},  {2, 100, 2, 4, 16, 24},
                                     {1, 130, 3, 3, 8, 256}, {1, 65, 1, 1, 256, 3}};
   for (const auto& s : sizes) {
     for (const int64_t chunk_size : {16, 64}) {
@@ -122,9 +125,11 @@ TEST(GatedDeltaRule, EqualsItsDefinitionAtOddSizes) {
 TEST(GatedDeltaRule, KeepsDocumentsApart) {
   at::manual_seed(2);
   const Sizes s{2, 100, 2, 4, 8, 12};
-  for (const auto& cuts : std::vector<std::vector<int64_t>>{
-           {0, 100, 200}, {0, 30, 100, 101, 140, 200}, {0, 1, 2, 3, 17, 33, 100, 132, 196, 200},
-           {0, 30, 30, 100, 200, 200}}) {
+  for (const auto& cuts :
+       std::vector<std::vector<int64_t>>{{0, 100, 200},
+                                         {0, 30, 100, 101, 140, 200},
+                                         {0, 1, 2, 3, 17, 33, 100, 132, 196, 200},
+                                         {0, 30, 30, 100, 200, 200}}) {
     const auto inputs = random_inputs(s, static_cast<int64_t>(cuts.size()) - 1);
     for (const int64_t chunk_size : {16, 32}) {
       compare_with_reference(inputs, chunk_size, test::offsets(cuts), 1e-11);

@@ -57,19 +57,30 @@ TEST(GdnLayer, HasTheFlaLayersTensors) {
   for (const auto& p : mixer->parameters()) EXPECT_EQ(p.tensor.sizes(), f["w." + p.name].sizes());
 }
 
+TEST(GdnLayer, NeedsOnlyAWidth) {
+  const auto mixer = test::make_mixer("gdn", {{"d_model", int64_t{192}}});
+  EXPECT_EQ(test::parameter(*mixer, "q_proj.weight").size(0), 3 * 48);
+  EXPECT_EQ(test::parameter(*mixer, "v_proj.weight").size(0), 3 * 96);
+}
+
 // Parameters a mixer of published models.
 TEST(GdnLayer, HasTheSizesOfKnownModels) {
-  const OptionMap golf = {{"d_model", int64_t{448}}, {"n_heads", int64_t{8}},
-                          {"allow_neg_eigval", true}};
+  const OptionMap golf = {
+      {"d_model", int64_t{448}}, {"n_heads", int64_t{8}}, {"allow_neg_eigval", true}};
   EXPECT_EQ(test::parameter_count(*test::make_mixer("gdn", golf)), 1216868);
-  const OptionMap speech = {{"d_model", int64_t{384}}, {"n_heads", int64_t{6}},
-                            {"allow_neg_eigval", true}};
+  const OptionMap speech = {
+      {"d_model", int64_t{384}}, {"n_heads", int64_t{6}}, {"allow_neg_eigval", true}};
   EXPECT_EQ(test::parameter_count(*test::make_mixer("gdn", speech)), 894060);
-  const OptionMap music = {{"d_model", int64_t{1024}}, {"n_heads", int64_t{16}},
-                           {"head_dim", int64_t{64}},  {"expand_v", 1.0},
-                           {"use_short_conv", false},  {"use_gate", false},
-                           {"use_out_norm", false},    {"qk_norm", "rms_l2"},
-                           {"decay", "sigmoid"},       {"b_bias", true},
+  const OptionMap music = {{"d_model", int64_t{1024}},
+                           {"n_heads", int64_t{16}},
+                           {"head_dim", int64_t{64}},
+                           {"expand_v", 1.0},
+                           {"use_short_conv", false},
+                           {"use_gate", false},
+                           {"use_out_norm", false},
+                           {"qk_norm", "rms_l2"},
+                           {"decay", "sigmoid"},
+                           {"b_bias", true},
                            {"scale", 1.0}};
   EXPECT_EQ(test::parameter_count(*test::make_mixer("gdn", music)), 4227232);
   const OptionMap olmo = {{"d_model", int64_t{3840}}, {"n_heads", int64_t{30}}};
@@ -99,6 +110,22 @@ TEST(GdnLayer, DrawsInTheDocumentedOrder) {
   EXPECT_CLOSE(at::softplus(test::parameter(*mixer, "dt_bias")), dt, 1e-5);
 }
 
+// First numbers of the golf hybrid's block 0, logged from PyTorch 2.9.1, seed 1337: the embedding
+// is drawn first.
+TEST(GdnLayer, StartsFromPyTorchsNumbers) {
+  at::manual_seed(1337);
+  at::randn({1024, 448});
+  const auto mixer = test::make_mixer("gdn", {{"d_model", int64_t{448}},
+                                              {"n_heads", int64_t{8}},
+                                              {"init", "kaiming"},
+                                              {"out_init_scale", 0.0},
+                                              {"A_init_range", std::vector<double>{1.0, 16.0}}});
+  const auto w = test::parameter(*mixer, "q_proj.weight")[0].slice(0, 0, 3);
+  EXPECT_CLOSE(w, at::tensor({-0.0163312, -0.0330507, 0.00035770}), 2e-6);
+  const auto a = test::parameter(*mixer, "A_log").slice(0, 0, 3);
+  EXPECT_CLOSE(a, at::tensor({1.924285, 0.725756, 2.317080}), 1e-6);
+}
+
 TEST(GdnLayer, DecodesAsItTrains) {
   at::manual_seed(8);
   auto mixer = test::make_mixer("gdn", layer_cases()[1].options);
@@ -125,8 +152,8 @@ TEST(GdnLayer, StatesCarryNoGraph) {
 
 TEST(GdnLayer, AutocastStaysCloseToFloat32) {
   at::manual_seed(9);
-  auto mixer = test::make_mixer("gdn", {{"d_model", int64_t{64}}, {"n_heads", int64_t{4}},
-                                        {"init", "xavier"}});
+  auto mixer = test::make_mixer(
+      "gdn", {{"d_model", int64_t{64}}, {"n_heads", int64_t{4}}, {"init", "xavier"}});
   const auto x = at::randn({2, 100, 64});
   const auto exact = test::forward(*mixer, x);
   at::autocast::set_autocast_enabled(at::kCPU, true);

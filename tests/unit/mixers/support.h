@@ -103,7 +103,9 @@ inline void expect_gradients(const Function& f, const std::vector<Tensor>& input
   }
 }
 
-inline Tensor offsets(std::vector<int64_t> values) { return at::tensor(values, at::kLong); }
+inline Tensor offsets(std::vector<int64_t> values) {
+  return at::tensor(values, at::kLong);
+}
 
 // A mixer from its built plugin.
 inline std::unique_ptr<Mixer> make_mixer(const std::string& name, const OptionMap& options) {
