@@ -121,6 +121,22 @@ int check_script(const Context& context, const std::string& script,
   return code;
 }
 
+int check(const Context& context, const PluginChoice& choice,
+          const std::vector<std::string>& options) {
+  if (is_script(choice.plugin)) {
+    const std::filesystem::path file = choice.plugin;
+    const host::PluginInfo info{"script", file.stem().string(), "", "", file, ""};
+    return choice.in_child(info, [&](host::LastOperation& operation) {
+      return check_script(context, choice.plugin, options, operation);
+    });
+  }
+  auto& registry = host::registry();
+  const auto info = choice.resolve(registry);
+  return choice.in_child(info, [&](host::LastOperation& operation) {
+    return check_plugin(registry, info, options, operation);
+  });
+}
+
 }  // namespace
 
 void add_check(CLI::App& app, Context& context) {
@@ -132,18 +148,7 @@ void add_check(CLI::App& app, Context& context) {
       ->allow_extra_args(false);
   verb->callback([&context, choice, options] {
     context.verb = [choice, options, &context] {
-      if (is_script(choice->plugin)) {
-        const std::filesystem::path file = choice->plugin;
-        const host::PluginInfo info{"script", file.stem().string(), "", "", file, ""};
-        return choice->in_child(info, [&](host::LastOperation& operation) {
-          return check_script(context, choice->plugin, *options, operation);
-        });
-      }
-      auto& registry = host::registry();
-      const auto info = choice->resolve(registry);
-      return choice->in_child(info, [&](host::LastOperation& operation) {
-        return check_plugin(registry, info, *options, operation);
-      });
+      return telling_errors([&] { return check(context, *choice, *options); });
     };
   });
 }

@@ -54,11 +54,25 @@ host::PluginInfo PluginChoice::resolve(host::Registry& registry) const {
 
 int PluginChoice::in_child(const host::PluginInfo& info,
                            const std::function<int(host::LastOperation&)>& body) const {
-  const auto result = host::run_in_child(body, timeout);
+  const auto result = host::run_in_child(
+      [&](host::LastOperation& operation) {
+        return telling_errors([&] { return body(operation); });
+      },
+      timeout);
   if (result.problem.empty()) return result.exit_code;
   std::fprintf(stderr, "gamut: the %s `%s` (%s) failed: %s\n", info.kind.c_str(), info.name.c_str(),
                info.path.c_str(), result.problem.c_str());
   return kBadPlugin;
+}
+
+int telling_errors(const std::function<int()>& body) {
+  try {
+    return body();
+  } catch (const Error& error) {
+    std::fflush(stdout);
+    std::fprintf(stderr, "gamut: %s\n", error.what());
+    return kBadPlugin;
+  }
 }
 
 std::string reference(const host::PluginInfo& info) {

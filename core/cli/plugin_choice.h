@@ -26,6 +26,9 @@ struct PluginChoice {
                const std::function<int(host::LastOperation&)>& body) const;
 };
 
+// Runs `body`; a gamut::Error is told on stderr and gives kBadPlugin.
+int telling_errors(const std::function<int()>& body);
+
 // How a registry names the plugin unambiguously: by its file, or what a script called it.
 std::string reference(const host::PluginInfo& info);
 

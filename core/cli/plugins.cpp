@@ -84,11 +84,13 @@ void add_plugins(CLI::App& app, Context& context) {
   choice->add_to(*show, 60);
   verb->callback([&context, show, choice] {
     context.verb = [show = show->parsed(), choice] {
-      auto& registry = host::registry();
-      if (!show) return list_plugins(registry);
-      const auto info = choice->resolve(registry);
-      return choice->in_child(info, [&](host::LastOperation& operation) {
-        return show_plugin(registry, info, operation);
+      return telling_errors([&] {
+        auto& registry = host::registry();
+        if (!show) return list_plugins(registry);
+        const auto info = choice->resolve(registry);
+        return choice->in_child(info, [&](host::LastOperation& operation) {
+          return show_plugin(registry, info, operation);
+        });
       });
     };
   });
