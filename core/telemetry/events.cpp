@@ -13,6 +13,7 @@
 #include "gamut/error.h"
 #include "telemetry/crc32c.h"
 #include "telemetry/protobuf.h"
+#include "telemetry/utf8.h"
 
 namespace gamut::telemetry {
 namespace {
@@ -90,7 +91,8 @@ EventWriter::EventWriter(const std::string& folder, std::optional<int64_t> resum
 }
 
 void EventWriter::scalar(const std::string& tag, int64_t step, double value) {
-  write_summary(step, Message().bytes(1, tag).number(2, static_cast<float>(value)).encoded());
+  write_summary(step,
+                Message().bytes(1, valid_utf8(tag)).number(2, static_cast<float>(value)).encoded());
 }
 
 void EventWriter::text(const std::string& tag, int64_t step, const std::string& markdown) {
@@ -98,16 +100,16 @@ void EventWriter::text(const std::string& tag, int64_t step, const std::string& 
   std::string dimension = Message().varint(1, 1).encoded();
   std::string shape = Message().bytes(2, dimension).encoded();
   Message tensor;
-  tensor.varint(1, kTypeString).bytes(2, shape).bytes(8, markdown);
+  tensor.varint(1, kTypeString).bytes(2, shape).bytes(8, valid_utf8(markdown));
   Message value;
-  value.bytes(1, tag).bytes(8, tensor.encoded()).bytes(9, plugin_metadata("text"));
+  value.bytes(1, valid_utf8(tag)).bytes(8, tensor.encoded()).bytes(9, plugin_metadata("text"));
   write_summary(step, value.encoded());
 }
 
 void EventWriter::histogram(const std::string& tag, int64_t step,
                             const std::vector<double>& values) {
   std::string histogram = encode_histogram(values).encoded();
-  write_summary(step, Message().bytes(1, tag).bytes(5, histogram).encoded());
+  write_summary(step, Message().bytes(1, valid_utf8(tag)).bytes(5, histogram).encoded());
 }
 
 void EventWriter::write_summary(int64_t step, const std::string& value_message) {

@@ -18,7 +18,7 @@ local gamut = require "gamut"
 local telemetry = require "gamut.native.telemetry"
 local events = telemetry.events "."
 for step = 1, 60 do events:scalar("train_loss", step, 1 / step) end
-events:text("sample", 40, "# A **sample** ü")
+events:text("sample", 40, "# A **sample** ü\\xff\\0.")
 events:histogram("weights", 40, gamut.tensor{-1.0, 0.0, 0.25, 0.25, 2.0})
 local resumed = telemetry.events(".", {resume_step = 40})
 for step = 41, 50 do resumed:scalar("train_loss", step, 100 + step) end
@@ -45,7 +45,7 @@ assert all(close(losses[step], 100 + step) for step in range(41, 51)), losses
 
 text = loaded.Tensors("sample")[0]
 assert text.step == 40
-assert text.tensor_proto.string_val[0].decode() == "# A **sample** ü"
+assert text.tensor_proto.string_val[0].decode() == "# A **sample** ü\N{REPLACEMENT CHARACTER} ."
 metadata = loaded.SummaryMetadata("sample")
 assert metadata.plugin_data.plugin_name == "text", metadata
 

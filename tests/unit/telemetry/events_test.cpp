@@ -12,6 +12,7 @@
 
 #include "gamut/error.h"
 #include "telemetry/crc32c.h"
+#include "telemetry/utf8.h"
 
 namespace gamut::telemetry {
 namespace {
@@ -129,6 +130,24 @@ TEST_F(Events, ScalarsAndTextReadBack) {
   Fields text = value_of(events[2]);
   EXPECT_EQ(parse(text.one(8)).one(8), "# Hello");
   EXPECT_EQ(parse(parse(text.one(9)).one(1)).one(1), "text");
+}
+
+TEST(Utf8, OnlyWhatIsNoUtf8IsReplaced) {
+  const std::string bad = "\xef\xbf\xbd";
+  EXPECT_EQ(valid_utf8("a\tü€𝄞\n"), "a\tü€𝄞\n");
+  EXPECT_EQ(valid_utf8("\xff|\xc3|\xe2\x82"), bad + "|" + bad + "|" + bad + bad);
+  EXPECT_EQ(valid_utf8("\xc0\xaf"), bad + bad);                      // overlong
+  EXPECT_EQ(valid_utf8("\xed\xa0\x80"), bad + bad + bad);            // surrogate
+  EXPECT_EQ(valid_utf8("\xf4\x90\x80\x80"), bad + bad + bad + bad);  // beyond U+10FFFF
+  EXPECT_EQ(valid_utf8(std::string("a\0b", 3)), "a b");
+}
+
+TEST_F(Events, TextOfByteLevelModelsIsMadeReadable) {
+  EventWriter writer(folder_);
+  writer.text("sam\xffple", 1, "x\xfey");
+  Fields text = value_of(read_events(writer.path())[1]);
+  EXPECT_EQ(text.one(1), "sam\xef\xbf\xbdple");
+  EXPECT_EQ(parse(text.one(8)).one(8), "x\xef\xbf\xbdy");
 }
 
 TEST_F(Events, HistogramsCountEveryFiniteValue) {
