@@ -33,7 +33,7 @@ LUA
 [ "$(bare links/gamut exec add.lua)" = 4.0 ] || fail "gamut exec through a link"
 bare "$tree/bin/gamut" plugins >plugins.txt
 grep -q adamw plugins.txt && grep -q attention plugins.txt || { cat plugins.txt; fail "gamut plugins"; }
-! grep -qF "$GAMUT_SOURCE/" plugins.txt || fail "the moved tree uses plugins of the source tree"
+! grep -qF "$GAMUT_BUILD/lib/" plugins.txt || fail "the moved tree uses plugins of the build tree"
 
 echo "--- what it says without LibTorch"
 refuses() { # expected text, then the command
