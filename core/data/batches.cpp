@@ -4,6 +4,9 @@
 #include <ATen/ATen.h>
 #include <gamut/error.h>
 
+#include <algorithm>
+#include <utility>
+
 #include "data/permutation.h"
 
 namespace gamut::data {

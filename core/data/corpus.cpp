@@ -4,8 +4,11 @@
 #include <gamut/error.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <fstream>
+#include <optional>
+#include <utility>
 
 #include "checkpoint/file.h"
 #include "checkpoint/hash.h"

@@ -3,6 +3,8 @@
 
 #include <gamut/error.h>
 
+#include <utility>
+
 namespace gamut::data {
 
 Prefetcher::Prefetcher(BatchSource source, int64_t depth)

@@ -5,10 +5,12 @@
 #include <gamut/error.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 namespace gamut::data {
 namespace {

@@ -5,6 +5,7 @@
 #include <glob.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "checkpoint/hash.h"
 
