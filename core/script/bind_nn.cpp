@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "gamut/error.h"
+#include "ops/ops.h"
 #include "script/state.h"
 #include "script/tensor.h"
 #include "script/traceback.h"
@@ -66,6 +67,7 @@ int erf_of(lua_State* L) {
 }  // namespace
 
 int open_nn(lua_State* L) {
+  ops::link_operators();  // what the layers call as gamut.ops.gamut.<name>
   const luaL_Reg functions[] = {{"is_tensor", guard<is_tensor_value>},
                                 {"identity", guard<identity>},
                                 {"is_leaf", guard<is_leaf>},

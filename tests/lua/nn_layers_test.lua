@@ -38,6 +38,38 @@ testing.test("RMSNorm: values, gradients, bfloat16 with float32 inside", functio
   testing.close(norm.weight.grad, goldens["rms_norm.dweight"], 1e-4)
   local half = nn.RMSNorm(12, { weight = false })(x:to { dtype = "bfloat16" })
   testing.equal(half, goldens["rms_norm.bfloat16"])
+  testing.raises(function() norm(gamut.ones { 2, 11 }) end, "last dimension of x must be 12; x is %[2, 11%]")
+end)
+
+testing.test("the fused RMSNorm equals LibTorch's, gradients and their gradients too", function()
+  local fused = gamut.ops.gamut.rms_norm
+  for _, d in ipairs { 1, 7, 48 } do
+    for _, with_weight in ipairs { true, false } do
+      -- 70 rows are more than one task takes; the transpose makes them strided.
+      local base = gamut.randn({ d, 70 }, { dtype = "float64" }):t()
+      local seed = gamut.randn({ 70, d }, { dtype = "float64" })
+      local function run(norm)
+        local leaf = base:detach()
+        leaf.requires_grad = true
+        local weight = with_weight and nn.parameter(gamut.linspace(0.5, 2, d, { dtype = "float64" })) or nil
+        local inputs = { leaf, weight }
+        local y = norm(leaf, weight)
+        local grads = gamut.grad((y * seed):sum(), inputs, { create_graph = true })
+        local sum = grads[1]:square():sum()
+        if grads[2] then sum = sum + grads[2]:square():sum() end
+        local second = gamut.grad(sum, inputs)
+        y = norm(leaf, weight)
+        y:backward(seed)
+        return { y, leaf.grad, weight and weight.grad, table.unpack(second) }
+      end
+      local actual = run(function(t, w) return fused(t, w, 1e-5) end)
+      local expected = run(function(t, w) return gamut.rms_norm(t, { d }, w, 1e-5) end)
+      for i = 1, 5 do
+        if expected[i] then testing.close(actual[i], expected[i], 1e-9) end
+      end
+    end
+  end
+  testing.raises(function() fused(x, gamut.ones { 5 }, 1e-5) end, "the weight must be %[12%]")
 end)
 
 testing.test("SwiGLU and ReLU2", function()

@@ -8,6 +8,7 @@ local module = require "gamut.nn.module"
 local RMSNorm = module.class "RMSNorm"
 
 ---The mean of squares is taken in float32 whatever the input's type.
+---On the CPU one fused operator runs each direction (core/ops/rms_norm.cpp).
 ---@param d integer
 ---@param options? {eps?: number, weight?: boolean} eps: default 1e-5; weight: default true, starts at 1
 function RMSNorm:init(d, options)
@@ -18,7 +19,12 @@ end
 
 ---@param x gamut.Tensor [..., d]
 ---@return gamut.Tensor [..., d]
-function RMSNorm:forward(x) return gamut.rms_norm(x, { self.d }, self.weight, self.eps) end
+function RMSNorm:forward(x)
+  if x.shape[x.ndim] ~= self.d then
+    error(("the last dimension of x must be %d; x is [%s]"):format(self.d, table.concat(x.shape, ", ")), 0)
+  end
+  return gamut.ops.gamut.rms_norm(x, self.weight, self.eps)
+end
 
 function RMSNorm:summary() return self.weight and tostring(self.d) or self.d .. ", weightless" end
 
