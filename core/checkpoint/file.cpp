@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 // Past a file-size limit the system sends SIGXFSZ, which kills; ignored, the write says EFBIG.
 void ignore_size_signal() {
   static const bool done = [] {
-    struct sigaction current {};
+    struct sigaction current{};
     sigaction(SIGXFSZ, nullptr, &current);
     if (current.sa_handler == SIG_DFL) std::signal(SIGXFSZ, SIG_IGN);
     return true;
@@ -159,7 +159,7 @@ MappedFile::MappedFile(const fs::path& path) {
   // Without O_NONBLOCK, opening a pipe would wait for a writer.
   int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor < 0) fail("open", path, errno);
-  struct stat status {};
+  struct stat status{};
   if (fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) {
     close(descriptor);
     throw Error(c10::str("cannot read ", path.string(), ": it is no regular file"));

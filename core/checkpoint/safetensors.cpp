@@ -29,11 +29,12 @@ at::Tensor tensor_of(const std::shared_ptr<const MappedFile>& file, uint64_t dat
                      Loading loading) {
   GAMUT_CHECK(entry.dtype->scalar, path.string(), ": tensor `", entry.name, "` is of ",
               entry.dtype->name, ", which LibTorch has no type for");
-  const auto options = at::TensorOptions().dtype(*entry.dtype->scalar);
+  const at::ScalarType scalar = entry.dtype->scalar.value();
+  const auto options = at::TensorOptions().dtype(scalar);
   const uint64_t bytes = entry.end - entry.begin;
   if (bytes == 0) return at::empty(entry.shape, options);
   uint8_t* data = file->data() + data_begin + entry.begin;
-  if (*entry.dtype->scalar == at::kBool) check_booleans(data, entry, path);
+  if (scalar == at::kBool) check_booleans(data, entry, path);
   const bool aligned = reinterpret_cast<uintptr_t>(data) % (entry.dtype->bits / 8) == 0;
   if (loading == Loading::copy || !aligned) {
     at::Tensor tensor = at::empty(entry.shape, options);
@@ -41,8 +42,7 @@ at::Tensor tensor_of(const std::shared_ptr<const MappedFile>& file, uint64_t dat
     return tensor;
   }
   // The deleter holds the mapping until the last tensor of it is gone.
-  return at::from_blob(
-      data, entry.shape, [file](void*) {}, options);
+  return at::from_blob(data, entry.shape, [file](void*) {}, options);
 }
 
 // The tensor's bytes in order, in memory of the CPU; no copy if they already are.
@@ -115,7 +115,7 @@ NamedTensors read_safetensors(const std::filesystem::path& path, Loading loading
   return read_safetensors(std::make_shared<const MappedFile>(path), path, loading);
 }
 
-NamedTensors read_safetensors(std::shared_ptr<const MappedFile> file,
+NamedTensors read_safetensors(const std::shared_ptr<const MappedFile>& file,
                               const std::filesystem::path& path, Loading loading) {
   const SafetensorsHeader header = parse_safetensors_header(file->data(), file->size(), path);
   NamedTensors tensors;

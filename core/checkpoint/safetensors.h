@@ -29,7 +29,7 @@ enum class Loading {
 NamedTensors read_safetensors(const std::filesystem::path& path, Loading loading = Loading::map);
 
 // The same of a file already mapped; the tensors keep it alive.
-NamedTensors read_safetensors(std::shared_ptr<const MappedFile> file,
+NamedTensors read_safetensors(const std::shared_ptr<const MappedFile>& file,
                               const std::filesystem::path& path, Loading loading);
 
 // Writes tensors of any device and layout in memory as contiguous CPU data. Equal tensors and

@@ -21,21 +21,21 @@ constexpr const char* kNumberTag = "$number";
 class Reader {
  public:
   Reader(lua_State* L, NonFinite policy, std::string path)
-      : L_(L), policy_(policy), path_(std::move(path)) {}
+      : lua_(L), policy_(policy), path_(std::move(path)) {}
 
   json read(int index) {
-    switch (lua_type(L_, index)) {
+    switch (lua_type(lua_, index)) {
       case LUA_TBOOLEAN:
-        return lua_toboolean(L_, index) != 0;
+        return lua_toboolean(lua_, index) != 0;
       case LUA_TNUMBER:
-        if (lua_isinteger(L_, index)) return static_cast<int64_t>(lua_tointeger(L_, index));
-        return number(lua_tonumber(L_, index));
+        if (lua_isinteger(lua_, index)) return static_cast<int64_t>(lua_tointeger(lua_, index));
+        return number(lua_tonumber(lua_, index));
       case LUA_TSTRING:
         return string(index);
       case LUA_TTABLE:
         return table(index);
       case LUA_TLIGHTUSERDATA:
-        if (lua_touserdata(L_, index) == nullptr) return nullptr;
+        if (lua_touserdata(lua_, index) == nullptr) return nullptr;
         [[fallthrough]];
       default:
         throw Error(c10::str(path_, " is a ", type_name(index), ", which JSON cannot hold"));
@@ -45,9 +45,9 @@ class Reader {
  private:
   // What the value calls itself ("gamut.Tensor") says more than "userdata".
   std::string type_name(int index) {
-    if (luaL_getmetafield(L_, index, "__name") != LUA_TSTRING) return luaL_typename(L_, index);
-    std::string name = lua_tostring(L_, -1);
-    lua_pop(L_, 1);
+    if (luaL_getmetafield(lua_, index, "__name") != LUA_TSTRING) return luaL_typename(lua_, index);
+    std::string name = lua_tostring(lua_, -1);
+    lua_pop(lua_, 1);
     return name;
   }
 
@@ -62,7 +62,7 @@ class Reader {
 
   json string(int index) const {
     size_t size = 0;
-    const char* text = lua_tolstring(L_, index, &size);
+    const char* text = lua_tolstring(lua_, index, &size);
     json value = std::string(text, size);
     try {
       static_cast<void>(value.dump());
@@ -73,13 +73,13 @@ class Reader {
   }
 
   json table(int index) {
-    index = lua_absindex(L_, index);
-    const void* identity = lua_topointer(L_, index);
+    index = lua_absindex(lua_, index);
+    const void* identity = lua_topointer(lua_, index);
     GAMUT_CHECK(std::find(above_.begin(), above_.end(), identity) == above_.end(), path_,
                 " contains itself, which JSON cannot hold");
     GAMUT_CHECK(above_.size() + 1 < checkpoint::kMaxJsonDepth, path_, " is nested deeper than ",
                 checkpoint::kMaxJsonDepth, " levels");
-    luaL_checkstack(L_, 4, "a nested table");
+    luaL_checkstack(lua_, 4, "a nested table");
     above_.push_back(identity);
     const size_t length = path_.size();
     json value = is_list(index) ? list(index) : object(index);
@@ -88,19 +88,21 @@ class Reader {
     return value;
   }
 
-  bool is_list(int index) const { return is_json_array(L_, index) || lua_rawlen(L_, index) > 0; }
+  bool is_list(int index) const {
+    return is_json_array(lua_, index) || lua_rawlen(lua_, index) > 0;
+  }
 
   json list(int index) {
     const size_t length = path_.size();
-    const auto count = static_cast<lua_Integer>(lua_rawlen(L_, index));
+    const auto count = static_cast<lua_Integer>(lua_rawlen(lua_, index));
     check_list_keys(index, count);
     json value = json::array();
     for (lua_Integer i = 1; i <= count; ++i) {
       path_.resize(length);
       path_ += c10::str("[", i, "]");
-      lua_rawgeti(L_, index, i);
+      lua_rawgeti(lua_, index, i);
       value.push_back(read(-1));
-      lua_pop(L_, 1);
+      lua_pop(lua_, 1);
     }
     return value;
   }
@@ -108,9 +110,9 @@ class Reader {
   // Exactly the keys 1..count: then there are `count` keys and none of them is something else.
   void check_list_keys(int index, lua_Integer count) {
     lua_Integer keys = 0;
-    for (lua_pushnil(L_); lua_next(L_, index); lua_pop(L_, 1), ++keys) {
-      const bool within =
-          lua_isinteger(L_, -2) && lua_tointeger(L_, -2) >= 1 && lua_tointeger(L_, -2) <= count;
+    for (lua_pushnil(lua_); lua_next(lua_, index); lua_pop(lua_, 1), ++keys) {
+      const bool within = lua_isinteger(lua_, -2) && lua_tointeger(lua_, -2) >= 1 &&
+                          lua_tointeger(lua_, -2) <= count;
       if (!within) refuse_key("a list");
     }
     GAMUT_CHECK(keys == count, path_, " is a list with holes, which JSON cannot hold");
@@ -119,9 +121,9 @@ class Reader {
   json object(int index) {
     const size_t length = path_.size();
     json value = json::object();
-    for (lua_pushnil(L_); lua_next(L_, index); lua_pop(L_, 1)) {
+    for (lua_pushnil(lua_); lua_next(lua_, index); lua_pop(lua_, 1)) {
       path_.resize(length);
-      if (lua_type(L_, -2) != LUA_TSTRING) refuse_key("a table with names");
+      if (lua_type(lua_, -2) != LUA_TSTRING) refuse_key("a table with names");
       json key = string(-2);
       path_ += c10::str(".", key.get_ref<std::string&>());
       value[key.get_ref<std::string&>()] = read(-1);
@@ -136,12 +138,12 @@ class Reader {
 
   // The key is below the value on the stack.
   [[noreturn]] void refuse_key(const char* kind) {
-    const std::string key = luaL_tolstring(L_, -2, nullptr);
+    const std::string key = luaL_tolstring(lua_, -2, nullptr);
     throw Error(c10::str(path_, " is ", kind, " and has the key ", key,
                          " besides; JSON holds either keys 1..n or only strings"));
   }
 
-  lua_State* L_;
+  lua_State* lua_;
   NonFinite policy_;
   std::string path_;
   std::vector<const void*> above_;  // the tables that hold this one

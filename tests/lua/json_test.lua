@@ -6,7 +6,10 @@ local json = gamut.json
 local function round_trip(value, options) return json.decode(json.encode(value, options), options) end
 
 testing.test("numbers come back bit for bit and in their type", function()
-  for _, number in ipairs{0, -1, math.maxinteger, math.mininteger, 0.1, 1.0, -0.0, 1e22, 5e-324, 1.7976931348623157e308, 2 ^ 53, 1 / 3} do
+  local numbers = {
+    0, -1, math.maxinteger, math.mininteger, 0.1, 1.0, -0.0, 1e22, 5e-324, 1.7976931348623157e308, 2 ^ 53, 1 / 3,
+  }
+  for _, number in ipairs(numbers) do
     local back = round_trip{n = number}.n
     testing.equal(string.pack("n", back), string.pack("n", number))
     testing.equal(math.type(back), math.type(number))

@@ -96,9 +96,7 @@ TEST_F(CheckpointTest, TheStepAskedForIsLoadedOrNamed) {
   EXPECT_EQ(load(1).step, 1);
   EXPECT_THAT(error_of([&] { load(3); }),
               AllOf(HasSubstr("no checkpoint of step 3"), HasSubstr("steps 1, 2")));
-  EXPECT_THAT(error_of([&] {
-                load_checkpoint({step_path(1), 2, Verify::fast, Loading::map});
-              }),
+  EXPECT_THAT(error_of([&] { load_checkpoint({step_path(1), 2, Verify::fast, Loading::map}); }),
               HasSubstr("is step 1, and step 2"));
   flip_bit(step_path(1) / "model.safetensors", 2000);
   EXPECT_THAT(error_of([&] { load(1); }), HasSubstr("model.safetensors is damaged"));

@@ -1,6 +1,7 @@
 // Round trips: whatever LibTorch holds and the format has comes back bit for bit.
 #include "checkpoint/safetensors.h"
 
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "support.h"
@@ -171,6 +172,20 @@ TEST_F(Safetensors, MisalignedDataIsCopiedIntoAlignedMemory) {
   const auto loaded = read_safetensors(folder_ / "t");
   EXPECT_EQ(loaded[1].tensor.item<float>(), 1.0F);
   EXPECT_EQ(reinterpret_cast<uintptr_t>(loaded[1].tensor.const_data_ptr()) % 4, 0U);
+}
+
+TEST_F(Safetensors, NeitherWritingNorMappingCopiesATensor) {
+  auto peak = [] {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_maxrss;  // KiB
+  };
+  const at::Tensor large = at::zeros({64 << 20}, at::kByte).fill_(1);
+  const int64_t before = peak();
+  write_safetensors(folder_ / "t", {{"large", large}});
+  const NamedTensors loaded = read_safetensors(folder_ / "t");
+  EXPECT_EQ(loaded[0].tensor[1].item<uint8_t>(), 1);
+  EXPECT_LT(peak() - before, 16 << 10);
 }
 
 TEST_F(Safetensors, WhatTheFormatCannotHoldIsRefusedByName) {
