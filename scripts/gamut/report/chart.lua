@@ -61,7 +61,9 @@ local function grid(p)
   end
   for _, tick in ipairs(scale.ticks(p.x0, p.x1, 6)) do
     local x = coordinate(x_of(p, tick.value))
-    marks[#marks + 1] = html.tag("text", {class = "tick x", x = x, y = p.bottom + 8}, tick.label)
+    if tick.value % 1 == 0 then -- there are no halves of steps
+      marks[#marks + 1] = html.tag("text", {class = "tick x", x = x, y = p.bottom + 8}, tick.label)
+    end
   end
   marks[#marks + 1] = html.tag("line", {class = "axis", x1 = p.left, x2 = p.right, y1 = p.bottom, y2 = p.bottom})
   return marks

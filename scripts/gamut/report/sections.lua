@@ -186,20 +186,31 @@ function sections.facts(run)
   return section("Run", tag("div", {class = "card"}, tag("table", {class = "facts"}, rows)))
 end
 
+local function module_table(modules, total, depth)
+  local rows = {}
+  for _, module in ipairs(modules) do
+    local share = module.count and total > 0 and ("width:%.1f%%"):format(100 * module.count / total)
+    if module.depth <= depth then
+      rows[#rows + 1] = tag("tr", nil,
+        tag("td", {class = "mono"}, module.text),
+        tag("td", {class = "number"}, module.count and format.count(module.count) or ""),
+        tag("td", {class = "meter"}, share and tag("span", {class = "share", style = share}) or ""))
+    end
+  end
+  return tag("table", {class = "modules"}, rows), #rows
+end
+
+-- Parameters by module: the upper levels, and every tensor on demand.
 function sections.modules(run)
   if #run.modules == 0 then return nil end
   local total = run.modules[1].count or 0
-  local rows = {}
-  for i, module in ipairs(run.modules) do
-    local share = module.count and total > 0 and ("width:%.1f%%"):format(100 * module.count / total)
-    rows[i] = tag("tr", nil,
-      tag("td", {class = "mono"}, module.text),
-      tag("td", {class = "number"}, module.count and format.count(module.count) or ""),
-      tag("td", {class = "meter"}, share and tag("span", {class = "share", style = share}) or ""))
+  local upper, shown = module_table(run.modules, total, 2)
+  local all = ""
+  if shown < #run.modules then
+    all = tag("details", nil, tag("summary", nil, "Every parameter"), (module_table(run.modules, total, math.huge)))
   end
-  local table_of_rows = tag("table", {class = "modules"}, rows)
-  local summary = tag("summary", nil, ("%s parameters"):format(format.count(total)))
-  return section("Model", tag("div", {class = "card"}, tag("details", {open = #rows <= 40}, summary, table_of_rows)))
+  local title = ("Model: %s parameters"):format(format.count(total))
+  return section(title, tag("div", {class = "card"}, upper, all))
 end
 
 function sections.samples(run)
