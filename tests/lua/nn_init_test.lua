@@ -64,6 +64,27 @@ testing.test("layers draw in the order of construction", function()
   testing.equal(gamut.rand { 4 }, golden "construct.next")
 end)
 
+-- The published initial values of a study's 17M model (seed 1337): each linear draws as PyTorch's, in
+-- the order of construction, and the embedding is drawn a second time at the end.
+testing.test("a whole model's draws", function()
+  gamut.manual_seed(1337)
+  local embed = nn.Embedding(1024, 512)
+  local first_linear, last_up
+  for _ = 1, 9 do
+    local shapes = { { 512, 512 }, { 512, 256 }, { 512, 256 }, { 512, 512 }, { 512, 1024 }, { 1024, 512 } }
+    for position, shape in ipairs(shapes) do
+      local linear = nn.Linear(shape[1], shape[2], { bias = false })
+      first_linear = first_linear or linear
+      if position == 5 then last_up = linear end
+    end
+  end
+  nn.init.normal(embed.weight, 0.0, 0.005)
+  local function first_three(module) return module.weight:detach():at { 0, { 0, 3 } } end
+  testing.close(first_three(embed), gamut.tensor { -0.00471155, 0.00183675, -0.00427210 }, 1e-8)
+  testing.close(first_three(first_linear), gamut.tensor { -0.0265580, -0.0439086, 0.00546281 }, 1e-7)
+  testing.close(first_three(last_up), gamut.tensor { 0.00972062, -0.0157745, -0.0243000 }, 1e-7)
+end)
+
 testing.test("orthogonal matrices are orthogonal", function()
   local tensor = nn.init.orthogonal(gamut.empty { 4, 9 })
   testing.close(gamut.matmul(tensor, tensor:t()), gamut.eye(4), 1e-5)

@@ -52,7 +52,8 @@ testing.test("mistakes in options and calls name the line of the script", functi
   local x = gamut.randn { 1, 3, 8 }
   testing.raises(function() mixer(x, { cu_seqlen = 1 }) end, "context of a mixer has .*, not `cu_seqlen`")
   testing.raises(function() mixer(x, { state = {} }) end, "context.state must come from new_state")
-  testing.raises(function() mixer(gamut.randn { 1, 3, 9 }) end, "^in attention: .*nn_mixer_test.lua:%d+: mixer `attention` .*attention expects x")
+  testing.raises(function() mixer(gamut.randn { 1, 3, 9 }) end,
+    "^in attention: .*nn_mixer_test.lua:%d+: mixer `attention` .*attention expects x")
   testing.raises(function() mixer:new_state(0) end, "positive number of rows")
 end)
 
@@ -205,7 +206,8 @@ testing.test("an optimizer's groups read and write checked options", function()
   testing.equal(adamw.groups[1].params[1].name, "weight")
   adamw.groups[1].lr = 0
   testing.equal(adamw.groups[1].lr, 0.0)
-  testing.raises(function() adamw.groups[1].lrr = 1 end, here "unknown option `lrr` of group 1 of optimizer `adamw`; did you mean `lr`?")
+  testing.raises(function() adamw.groups[1].lrr = 1 end,
+    here "unknown option `lrr` of group 1 of optimizer `adamw`; did you mean `lr`?")
   testing.raises(function() adamw.groups[1].lr = "fast" end, here "option `lr` of group 1")
   testing.raises(function() return adamw.group end, "an optimizer has no `group`")
   linear(gamut.ones { 1, 3 }):sum():backward()

@@ -98,7 +98,7 @@ testing.test("state dicts load back, also under either name of a tied tensor", f
   gamut.no_grad(function() from.parts[1].weight:fill_(5) end)
   to:load(from:state_dict())
   testing.equal(to.parts[1].weight:tolist(), { 5.0, 5.0 })
-  testing.is_true(not (to.parts[1].weight == from.parts[1].weight), "values are copied, not shared")
+  testing.is_true(to.parts[1].weight ~= from.parts[1].weight, "values are copied, not shared")
 
   local tied = nn.list { Leaf(2), Leaf(2) }
   tied[2].weight = tied[1].weight

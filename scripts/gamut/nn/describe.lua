@@ -93,7 +93,8 @@ local function add_children(rows, depth, path, module, seen)
   local told = {} -- in a list, the name of the first item with those rows
   for _, key in ipairs(own.order) do
     local child, value, kind = module:child_name(key), own.values[key], own.kinds[key]
-    local first, count = #rows + 1, nil
+    local first = #rows + 1
+    local count
     if kind == "module" then
       count = add_module(rows, depth, join(path, child), child, value, seen)
       local mine = module.length and signature(rows, first)

@@ -1,6 +1,17 @@
 -- Sampling from a model that carries a state: the prompt in one call, then one step a call.
 local gamut = require "gamut"
 
+---@class gamut.nn.SampleOptions
+---@field temperature? number default 1; 0 takes the most likely
+---@field top_k? integer draw from the k most likely
+---@field top_p? number draw from the fewest most likely whose probability reaches p
+---@field generator? any of gamut.generator
+
+---@class gamut.nn.GenerateOptions : gamut.nn.SampleOptions
+---@field steps integer
+---@field seed? integer
+---@field on_step? fun(ids: gamut.Tensor, step: integer): gamut.Tensor|false|nil
+
 local generate = {}
 
 -- Keeps the k largest logits.
@@ -53,7 +64,7 @@ end
 
 ---Draws ids from logits.
 ---@param logits gamut.Tensor [..., vocab_size]
----@param options? {temperature?: number, top_k?: integer, top_p?: number, generator?: any} temperature 0 takes the most likely
+---@param options? gamut.nn.SampleOptions
 ---@return gamut.Tensor int64 [...]
 function generate.sample(logits, options)
   options = options or {}
@@ -82,7 +93,7 @@ end
 ---and may return others to take in their place, or false to stop.
 ---@param model gamut.nn.Module with new_state and next_logits, such as nn.Decoder
 ---@param prompt gamut.Tensor int64
----@param options {steps: integer, temperature?: number, top_k?: integer, top_p?: number, seed?: integer, generator?: any, on_step?: function}
+---@param options gamut.nn.GenerateOptions
 ---@return gamut.Tensor
 function generate.generate(model, prompt, options)
   check(options, GENERATE_OPTIONS)

@@ -9,7 +9,8 @@ local plugins = require "gamut.native.plugins"
 
 ---@class gamut.nn.Context
 ---@field positions? gamut.Tensor int64 [time], position of each step; default: 0, 1, 2, ... in each document
----@field cu_seqlens? gamut.Tensor int64 [documents + 1], on the CPU: where packed documents start in the flattened [batch * time] steps, from 0 to batch * time; every row start is among them
+---@field cu_seqlens? gamut.Tensor int64 [documents + 1], on the CPU: where packed documents start in the
+---  flattened [batch * time] steps, from 0 to batch * time; every row start is among them
 ---@field training? boolean default: whether the module is in training mode
 ---@field state? gamut.State continued from and updated, so that prefill and one-token steps are one call
 
@@ -20,6 +21,16 @@ local plugins = require "gamut.native.plugins"
 ---@class gamut.nn.Mixer : gamut.nn.Module
 ---@field name string
 ---@field options table<string, any> all of them, with defaults
+
+---@class gamut.nn.OptionDeclaration
+---@field [1] string name
+---@field [2] "boolean"|"integer"|"number"|"string"|"integers"|"numbers"|"table"
+---@field doc string
+---@field default? any
+---@field optional? boolean
+---@field min? number
+---@field max? number
+---@field choices? string[]
 
 local mixer = {}
 
@@ -168,7 +179,7 @@ function mixer.state(tensors) return plugins.state(tensors) end
 ---without default is required unless `optional = true`.
 ---@param name string
 ---@param class gamut.nn.Class
----@param options {[1]: string, [2]: string, default: any, min: number?, max: number?, choices: string[]?, optional: boolean?, doc: string}[]
+---@param options gamut.nn.OptionDeclaration[]
 function mixer.register(name, class, options)
   if class.untracked_forward == nil or class.new_state == nil then
     error(("mixer `%s` needs a forward(x, context) and a new_state(batch)"):format(name), 2)

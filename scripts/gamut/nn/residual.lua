@@ -3,10 +3,17 @@ local Dropout = require "gamut.nn.dropout"
 local module = require "gamut.nn.module"
 
 ---@class gamut.nn.ResidualBlock : gamut.nn.Module
----@overload fun(parts: table): gamut.nn.ResidualBlock
+---@overload fun(parts: gamut.nn.ResidualParts): gamut.nn.ResidualBlock
 local ResidualBlock = module.class "ResidualBlock"
 
----@param parts {mixer_norm: gamut.nn.Module, mixer: gamut.nn.Module, mlp_norm: gamut.nn.Module, mlp: gamut.nn.Module, dropout?: number}
+---@class gamut.nn.ResidualParts
+---@field mixer_norm gamut.nn.Module
+---@field mixer gamut.nn.Module
+---@field mlp_norm gamut.nn.Module
+---@field mlp gamut.nn.Module
+---@field dropout? number
+
+---@param parts gamut.nn.ResidualParts
 function ResidualBlock:init(parts)
   -- One by one: Lua does not say in which order a multiple assignment sets its fields.
   self.mixer_norm = parts.mixer_norm

@@ -1,6 +1,5 @@
 -- What every module can do with the tree below it: list its tensors, convert them, switch between
 -- training and evaluation, and walk its modules.
-local gamut = require "gamut"
 local fields = require "gamut.nn.fields"
 local native = require "gamut.native.nn"
 local Module = require("gamut.nn.module").Module

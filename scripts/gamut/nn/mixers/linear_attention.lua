@@ -70,7 +70,8 @@ function LinearAttention:forward(x, context)
 
   local state, batch = context.state, x.shape[1]
   local memory = state and state.memory or self:new_state(batch).memory
-  local documents, sums = nn.documents(context, x), nil
+  local documents = nn.documents(context, x)
+  local sums
   if documents then
     sums, memory = scan_documents(documents, q, k, v, memory, self.chunk_size)
   else
