@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 # timeout: 900
-"""Runs that are killed at random times and at every fault point, and resumed until they are done,
-end bit for bit as one that was never interrupted: weights, EMA, optimizer, random numbers, metrics.
+"""Runs that are killed or told to stop at random times, killed at every fault point, and resumed
+until they are done, end bit for bit as one that was never interrupted: weights, EMA, optimizer, random numbers, metrics.
 
 GAMUT_KILLS sets how often to kill (default 40), GAMUT_SEED where and when."""
 
 import os
 import pathlib
 import random
+import signal
 import sys
 import time
 
@@ -54,7 +55,8 @@ def main():
                 study.complete(run)
                 break
             if dice.random() < 0.4:
-                if not study.kill_after(run, dice.uniform(0.05, 1.1 * whole)):
+                how = signal.SIGTERM if dice.random() < 0.3 else signal.SIGKILL
+                if not study.stop_after(run, dice.uniform(0.05, 1.1 * whole), how):
                     break
                 at_times += 1
             else:
@@ -69,8 +71,8 @@ def main():
         check(not complaint, f"run {number}, killed {attempts - 1} times: {complaint}")
         leftovers = [p.name for p in (run / "checkpoints").iterdir() if p.suffix == ".tmp"]
         check(attempts == 1 or not leftovers, f"{run} was left with {leftovers}")
-    print(f"{number} runs, killed {at_times} times at random moments and {at_points} times at fault "
-          f"points, ended bit for bit as the unbroken one")
+    print(f"{number} runs, stopped {at_times} times at random moments and {at_points} times at "
+          f"fault points, ended bit for bit as the unbroken one")
 
 
 if __name__ == "__main__":

@@ -52,18 +52,19 @@ class Study:
             raise SystemExit(f"the run ended with {status}:\n{output}")
         return output
 
-    def kill_after(self, run, seconds):
-        """Kills the run after that time; true if it had not ended by itself."""
+    def stop_after(self, run, seconds, how):
+        """Sends the run a signal after that time; true if it had not ended by itself. SIGTERM makes
+        it checkpoint and leave with 143, once it is far enough to know what that is."""
         process = self.start(run)
         try:
             output, _ = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.communicate()
-            return True
-        if process.returncode != 0:
+            process.send_signal(how)
+            output, _ = process.communicate(timeout=60)
+        expected = {0, -how} if how == signal.SIGKILL else {0, -how, 128 + how}
+        if process.returncode not in expected:
             raise SystemExit(f"the run ended with {process.returncode}:\n{output}")
-        return False
+        return process.returncode != 0
 
 
 def steps_of(run):
