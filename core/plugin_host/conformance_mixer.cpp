@@ -58,7 +58,7 @@ using namespace conformance;
 constexpr double kBound = 1e-8;
 constexpr int64_t kTime = 150;  // beyond the usual chunk sizes and no multiple of them
 
-at::Tensor offsets(std::vector<int64_t> values) {
+at::Tensor offsets(const std::vector<int64_t>& values) {
   return at::tensor(values, at::kLong);
 }
 

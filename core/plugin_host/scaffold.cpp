@@ -56,7 +56,7 @@ fs::path write_scaffold(const std::string& kind, const std::string& name, const 
   GAMUT_CHECK(std::find(kinds.begin(), kinds.end(), kind) != kinds.end(), "unknown kind `", kind,
               "` of plugin", text::did_you_mean(kind, kinds));
   check_name(name);
-  const fs::path folder = fs::absolute(into) / name;
+  const fs::path folder = (fs::absolute(into) / name).lexically_normal();
   GAMUT_CHECK(!fs::exists(folder), "`", folder.string(),
               "` is there already; choose another name, or another folder with --into");
   std::error_code error;
