@@ -21,7 +21,7 @@ void set_field(lua_State* L, const char* key, const std::string& value) {
   lua_setfield(L, -2, key);
 }
 
-// plugins.list() -> list of {kind, name, version, description, path, problem}, by name.
+// plugins.list() -> list of {kind=, name=, version=, description=, path=, problem=, is_open=}.
 int list(lua_State* L) {
   lua_newtable(L);
   lua_Integer count = 0;

@@ -3,14 +3,17 @@
 
 #include <cstring>
 
+#include "script/state.h"
 #include "script/tensor.h"
 
 namespace gamut::script {
 namespace {
 
 // Whether a chunk belongs to the Lua library that comes with the program.
-bool is_library(const char* source) {
-  return std::strstr(source, "scripts/gamut/") != nullptr;
+bool is_library(lua_State* L, const char* source) {
+  const std::string& folder = bridge(L).library_folder;
+  return source[0] == '@' && !folder.empty() &&
+         std::strncmp(source + 1, folder.c_str(), folder.size()) == 0;
 }
 
 }  // namespace
@@ -19,7 +22,7 @@ int raise_for_user(lua_State* L, const std::string& message) {
   lua_Debug info;
   for (int level = 1; lua_getstack(L, level, &info); ++level) {
     lua_getinfo(L, "Sl", &info);
-    if (info.currentline <= 0 || is_library(info.source)) continue;
+    if (info.currentline <= 0 || is_library(L, info.source)) continue;
     lua_pushfstring(L, "%s:%d: %s", info.short_src, info.currentline, message.c_str());
     return lua_error(L);
   }
