@@ -1,9 +1,14 @@
--- luacheck settings: Lua 5.4, 120 columns.
+-- luacheck settings: Lua 5.4; messages stay on one line, so lines may be long.
 std = "lua54"
-max_line_length = 120
+max_line_length = 140
+max_comment_line_length = false
 codes = true
 -- Methods are written with a colon whether or not they use self.
 self = false
--- A loop often counts only.
-ignore = {"213"}
+ignore = {
+  "213", -- a loop often counts only
+  "581", -- `not (x <= y)` is meant where NaN must count as a failure
+}
 exclude_files = {".gamut", "build", "runs"}
+-- Names that do not exist are what it tests.
+files["tests/lua/errors_test.lua"] = {ignore = {"113"}}

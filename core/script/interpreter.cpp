@@ -65,7 +65,7 @@ void add_to_path(lua_State* L, const fs::path& folder) {
 
 }  // namespace
 
-Interpreter::Interpreter(Options options)
+Interpreter::Interpreter(const Options& options)
     : scripts_(options.scripts.empty() ? find_scripts() : options.scripts),
       full_traceback_(options.full_traceback) {
   set_full_messages(full_traceback_);

@@ -26,7 +26,7 @@ class Interpreter {
   };
 
   Interpreter() : Interpreter(Options()) {}
-  explicit Interpreter(Options options);
+  explicit Interpreter(const Options& options);
   ~Interpreter();
   Interpreter(const Interpreter&) = delete;
   Interpreter& operator=(const Interpreter&) = delete;

@@ -78,7 +78,7 @@ end)
 test("<close>", function()
   local inside, kept
   do
-    local scope <close> = gamut.new_scope()
+    local _ <close> = gamut.new_scope()
     inside, kept = gamut.ones{1}, gamut.keep(gamut.ones{2})
   end
   raises(function() return inside.shape end, FREED)
