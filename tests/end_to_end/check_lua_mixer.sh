@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # gamut check FILE.lua: the conformance suite on mixers that a script registers.
 set -u
 fail() { echo "FAILED: $1"; cat out 2>/dev/null; exit 1; }

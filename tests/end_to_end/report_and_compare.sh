@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # gamut report and gamut compare on run folders: pages are written, mistakes are told in a sentence.
 set -eu
 
@@ -29,7 +30,7 @@ expect "<title>tiny · Gamut</title>" a/report.html
 "$GAMUT" compare a b -o both.html > compare.txt
 expect "training loss" compare.txt
 expect "lr" compare.txt
-! grep -q seed compare.txt
+if grep -q seed compare.txt; then echo "FAILED: compare shows what is equal"; exit 1; fi
 expect "2 runs compared" both.html
 
 refuse "nothing is not a run folder" "$GAMUT" report nothing
