@@ -198,9 +198,17 @@ struct CpuShortConv : torch::autograd::Function<CpuShortConv> {
   }
 };
 
-// The same in whole-tensor operations, for other devices.
-Tensor composite(const Tensor& x, const Tensor& weight, const Tensor& context,
-                 const Documents& documents) {
+}  // namespace
+
+Tensor short_conv(const Tensor& x, const Tensor& weight, const Tensor& context,
+                  const Documents& documents) {
+  if (!x.device().is_cpu()) return short_conv_composite(x, weight, context, documents);
+  const auto before = context.defined() ? std::optional<Tensor>(context) : std::nullopt;
+  return CpuShortConv::apply(x, weight, before, documents);
+}
+
+Tensor short_conv_composite(const Tensor& x, const Tensor& weight, const Tensor& context,
+                            const Documents& documents) {
   const int64_t w = weight.size(2), time = x.size(1);
   const auto before =
       context.defined() ? context : at::zeros({x.size(0), w - 1, x.size(2)}, x.options());
@@ -217,15 +225,6 @@ Tensor composite(const Tensor& x, const Tensor& weight, const Tensor& context,
     y = y.defined() ? y + term : term;
   }
   return y;
-}
-
-}  // namespace
-
-Tensor short_conv(const Tensor& x, const Tensor& weight, const Tensor& context,
-                  const Documents& documents) {
-  if (!x.device().is_cpu()) return composite(x, weight, context, documents);
-  const auto before = context.defined() ? std::optional<Tensor>(context) : std::nullopt;
-  return CpuShortConv::apply(x, weight, before, documents);
 }
 
 Tensor next_conv_context(const Tensor& x, const Tensor& context, const Documents& documents) {

@@ -15,6 +15,10 @@ namespace gamut::gdn {
 at::Tensor short_conv(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& context,
                       const Documents& documents);
 
+// The same in whole-tensor operations: what devices without a loop of their own use.
+at::Tensor short_conv_composite(const at::Tensor& x, const at::Tensor& weight,
+                                const at::Tensor& context, const Documents& documents);
+
 // The context for what follows: the last width - 1 steps of each row's last document, after zeros
 // or `context` where it is shorter than that.
 at::Tensor next_conv_context(const at::Tensor& x, const at::Tensor& context,

@@ -70,6 +70,9 @@ TEST(ShortConv, KeepsDocumentsApart) {
     EXPECT_CLOSE(y.slice(0, documents.begin(i), documents.end(i)),
                  padded_conv(part, weight, before)[0], 1e-13);
   }
+  EXPECT_CLOSE(short_conv_composite(x, weight, context, documents).flatten(0, 1), y, 1e-13);
+  EXPECT_CLOSE(short_conv_composite(x, weight, {}, documents), short_conv(x, weight, {}, documents),
+               1e-13);
   const test::Function f = [&](const std::vector<Tensor>& in) -> std::vector<Tensor> {
     return {short_conv(in[0], in[1], in[2], documents)};
   };
