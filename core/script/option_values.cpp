@@ -167,11 +167,11 @@ void push_spec(lua_State* L, const OptionSpec& spec) {
   }
   if (std::isfinite(spec.minimum)) {
     push(spec.minimum);
-    lua_setfield(L, -2, "min");
+    lua_setfield(L, -2, spec.excludes_minimum ? "above" : "min");
   }
   if (std::isfinite(spec.maximum)) {
     push(spec.maximum);
-    lua_setfield(L, -2, "max");
+    lua_setfield(L, -2, spec.excludes_maximum ? "below" : "max");
   }
   if (!spec.choices.empty()) {
     push(spec.choices);
@@ -223,6 +223,14 @@ class SpecReader {
     spec.is_optional = lua_toboolean(L_, -1);
     spec.minimum = bound("min", spec.minimum);
     spec.maximum = bound("max", spec.maximum);
+    if (has("above")) {
+      spec.minimum = bound("above", spec.minimum);
+      spec.excludes_minimum = true;
+    }
+    if (has("below")) {
+      spec.maximum = bound("below", spec.maximum);
+      spec.excludes_maximum = true;
+    }
     spec.choices = choices();
     lua_settop(L_, index_);
     return spec;
@@ -249,16 +257,22 @@ class SpecReader {
   }
 
   void refuse_unknown_keys() {
-    static const char* const known[] = {"default",  "min", "max",  "choices",
-                                        "optional", "doc", nullptr};
+    static const char* const known[] = {"default", "min",      "max", "above", "below",
+                                        "choices", "optional", "doc", nullptr};
     lua_pushnil(L_);
     while (lua_next(L_, index_)) {
       lua_pop(L_, 1);
       if (lua_type(L_, -1) != LUA_TSTRING) continue;
       GAMUT_CHECK(is_skipped(known, lua_tostring(L_, -1)), where_, " is declared with `",
                   lua_tostring(L_, -1),
-                  "`; there are default, min, max, choices, optional and doc");
+                  "`; there are default, min, max, above, below, choices, optional and doc");
     }
+  }
+
+  bool has(const char* key) {
+    const bool found = lua_getfield(L_, index_, key) != LUA_TNIL;
+    lua_pop(L_, 1);
+    return found;
   }
 
   double bound(const char* key, double otherwise) {

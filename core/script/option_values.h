@@ -23,10 +23,12 @@ OptionValue to_option_value(lua_State* L, int index, const std::string& name,
 void push_option_value(lua_State* L, const OptionValue& value);
 void push_option_map(lua_State* L, const OptionMap& values);
 
-// A plugin's table as a list of {name=, type=, doc=, default=, min=, max=, choices=, optional=}.
+// A plugin's table as a list of {name=, type=, doc=, default=, min= or above=, max= or
+// below=, choices=, optional=}.
 void push_option_table(lua_State* L, const OptionTable& table);
 
-// The reverse: a list of {name, type, default=, min=, max=, choices=, optional=, doc=} as a script
+// The reverse: a list of {name, type, default=, min=, max=, above=, below=, choices=,
+// optional=, doc=} as a script
 // declares it for a mixer of its own. Throws gamut::Error for what cannot be meant.
 OptionTable to_option_table(lua_State* L, int index, const std::string& context);
 

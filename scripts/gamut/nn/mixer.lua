@@ -30,6 +30,8 @@ local plugins = require "gamut.native.plugins"
 ---@field optional? boolean
 ---@field min? number
 ---@field max? number
+---@field above? number as min, but the bound itself is refused
+---@field below? number
 ---@field choices? string[]
 
 local mixer = {}
