@@ -77,13 +77,15 @@ void give_back_swallowed_override(RunRequest& request) {
 void add_run(CLI::App& app, Context& context) {
   auto* verb = app.add_subcommand("run", "Run a study: train, evaluate, report");
   auto request = std::make_shared<RunRequest>();
-  verb->add_option("experiment", request->target, "A folder with train.lua, or a script")->required();
+  verb->add_option("experiment", request->target, "A folder with train.lua, or a script")
+      ->required();
   verb->add_option("overrides", request->overrides, "key=value of the configuration")
       ->check([](const std::string& text) {
         return text.find('=') == std::string::npos ? "`" + text + "` is not of the form key=value"
                                                    : std::string();
       });
-  verb->add_option("--config", request->config_files, "YAML files on top of the study's config.yaml")
+  verb->add_option("--config", request->config_files,
+                   "YAML files on top of the study's config.yaml")
       ->check(CLI::ExistingFile)
       ->expected(1)
       ->take_all();

@@ -32,7 +32,9 @@ fs::path find_runs_root() {
   return named && *named ? named : "runs";
 }
 
-bool is_run(const fs::path& folder) { return fs::exists(folder / "run.json"); }
+bool is_run(const fs::path& folder) {
+  return fs::exists(folder / "run.json");
+}
 
 // The run of the study that was written to last.
 fs::path newest_run(const fs::path& runs, const std::string& study) {

@@ -27,7 +27,7 @@ bool has_text_ending(std::string name) {
 }
 
 Document describe(const fs::path& path, std::string name) {
-  struct stat status {};
+  struct stat status{};
   GAMUT_CHECK(stat(path.c_str(), &status) == 0, "cannot read ", path.string(), ": ",
               std::strerror(errno));
   return {path, std::move(name), static_cast<uint64_t>(status.st_size),

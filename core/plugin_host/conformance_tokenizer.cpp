@@ -253,16 +253,13 @@ std::string bad_input_is_refused(Tokenizer& tokenizer, const TokenizerInfo& info
       info.is_audio ? RawData(std::string("text")) : RawData(Audio{at::zeros({1, 100}), 16000});
   expect_refusal(info.is_audio ? "text" : "audio", [&] { tokenizer.encode(other); });
   if (info.is_audio) {
-    expect_refusal("audio at twice the sample rate", [&] {
-      tokenizer.encode(Audio{at::zeros({1, 1000}), info.sample_rate * 2});
-    });
+    expect_refusal("audio at twice the sample rate",
+                   [&] { tokenizer.encode(Audio{at::zeros({1, 1000}), info.sample_rate * 2}); });
   }
-  expect_refusal("codes of three dimensions", [&] {
-    tokenizer.decode(at::zeros({info.codebooks, 3, 2}, at::kLong));
-  });
-  expect_refusal("codes with a row too many", [&] {
-    tokenizer.decode(at::zeros({info.codebooks + 1, 3}, at::kLong));
-  });
+  expect_refusal("codes of three dimensions",
+                 [&] { tokenizer.decode(at::zeros({info.codebooks, 3, 2}, at::kLong)); });
+  expect_refusal("codes with a row too many",
+                 [&] { tokenizer.decode(at::zeros({info.codebooks + 1, 3}, at::kLong)); });
   expect_refusal("a negative id", [&] { tokenizer.decode(column(info, -1)); });
   return expect_refusal("an id as large as the vocabulary",
                         [&] { tokenizer.decode(column(info, info.vocab_size)); });

@@ -31,7 +31,7 @@ class File {
   explicit File(const std::filesystem::path& path) : path_(path) {
     fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     GAMUT_CHECK(fd_ >= 0, "cannot read `", path.string(), "`: ", std::strerror(errno));
-    struct stat status {};
+    struct stat status{};
     if (::fstat(fd_, &status) != 0 || !S_ISREG(status.st_mode)) {
       ::close(fd_);
       throw Error("`" + path.string() + "` is not a file");

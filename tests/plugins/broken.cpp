@@ -38,12 +38,8 @@ class Broken final : public gamut::Mixer {
     throw std::out_of_range("map::at");
 #endif
   }
-  at::Tensor forward(const at::Tensor& x, gamut::MixerContext&) override {
-    return x;
-  }
-  gamut::State new_state(int64_t) const override {
-    return {};
-  }
+  at::Tensor forward(const at::Tensor& x, gamut::MixerContext&) override { return x; }
+  gamut::State new_state(int64_t) const override { return {}; }
 };
 
 }  // namespace

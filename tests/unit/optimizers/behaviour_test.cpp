@@ -130,9 +130,7 @@ TEST_P(Optimizers, SayThatAParameterMovedToAnotherType) {
 
 TEST(Muon, RefusesAParameterThatIsNoMatrixByName) {
   for (const auto& shape : std::vector<std::vector<int64_t>>{{4}, {4, 4, 4}, {}}) {
-    EXPECT_THAT(sentence_of([&] {
-                  make("muon", {{parameters({shape}), {}}}, {});
-                }),
+    EXPECT_THAT(sentence_of([&] { make("muon", {{parameters({shape}), {}}}, {}); }),
                 HasSubstr("parameter `p0` has shape"));
   }
 }

@@ -29,13 +29,10 @@ const OptionSpec kHeads =
 const OptionSpec kRate = option::number("dropout", "share").value(0.0).at_least(0).below(1);
 
 TEST(Options, UnknownNameGetsTheNearest) {
-  EXPECT_EQ(error_of([] {
-              check_options({kHeads, kRate}, one("n_head", 1.0), "mixer `attention`");
-            }),
-            "unknown option `n_head` of mixer `attention`; did you mean `n_heads`?");
-  EXPECT_EQ(error_of([] {
-              check_options({kHeads, kRate}, one("zzz", 1.0), "mixer `m`");
-            }),
+  EXPECT_EQ(
+      error_of([] { check_options({kHeads, kRate}, one("n_head", 1.0), "mixer `attention`"); }),
+      "unknown option `n_head` of mixer `attention`; did you mean `n_heads`?");
+  EXPECT_EQ(error_of([] { check_options({kHeads, kRate}, one("zzz", 1.0), "mixer `m`"); }),
             "unknown option `zzz` of mixer `m`; known: `dropout`, `n_heads`");
   EXPECT_THAT(error_of([] { check_options({}, one("zzz", 1.0), "mixer `m`"); }),
               HasSubstr("which has no options"));

@@ -103,15 +103,11 @@ TEST(Registry, CallsAreGuarded) {
   auto mixer = registry->create_mixer("faulty_mixer", {{"d_model", OptionValue(int64_t{8})}});
   MixerContext context;
   EXPECT_THAT(
-      error_of([&] {
-        mixer->forward(at::randn({2, 5, 9}), context);
-      }),
+      error_of([&] { mixer->forward(at::randn({2, 5, 9}), context); }),
       AllOf(HasSubstr("mixer `faulty_mixer` 1.0.0 failed in forward"), HasSubstr("[2, 5, 9]")));
   State foreign;
   context.state = &foreign;
-  EXPECT_THAT(error_of([&] {
-                mixer->forward(at::randn({2, 5, 8}), context);
-              }),
+  EXPECT_THAT(error_of([&] { mixer->forward(at::randn({2, 5, 8}), context); }),
               HasSubstr("this state has no tensor `h`"));
 }
 
@@ -120,9 +116,8 @@ TEST(Registry, OptionsAreChecked) {
   EXPECT_THAT(error_of([&] { registry->create_mixer("faulty_mixer", {}); }),
               HasSubstr("mixer `faulty_mixer` needs the option `d_model` (integer)"));
   EXPECT_THAT(
-      error_of([&] {
-        registry->create_mixer("faulty_mixer", {{"d_modle", OptionValue(int64_t{8})}});
-      }),
+      error_of(
+          [&] { registry->create_mixer("faulty_mixer", {{"d_modle", OptionValue(int64_t{8})}}); }),
       HasSubstr("unknown option `d_modle` of mixer `faulty_mixer`; did you mean `d_model`?"));
 }
 

@@ -64,8 +64,12 @@ TEST_F(Metrics, ResumeKeepsEarlierLinesBehindLaterOnes) {
 }
 
 TEST_F(Metrics, WithoutResumeLinesAreAppended) {
-  { MetricsWriter(path_).write(1, {}); }
-  { MetricsWriter(path_).write(2, {}); }
+  {
+    MetricsWriter(path_).write(1, {});
+  }
+  {
+    MetricsWriter(path_).write(2, {});
+  }
   EXPECT_EQ(content(), "{\"step\":1}\n{\"step\":2}\n");
 }
 
