@@ -32,13 +32,13 @@ void check_request(const SaveRequest& request) {
 void make_directory(const fs::path& directory) {
   std::error_code error;
   if (!fs::create_directories(directory, error) && error) {
-    fail("create the folder", directory, error.value());
+    files::fail("create the folder", directory, error.value());
   }
-  sync_folder(directory.parent_path());
+  files::sync_folder(directory.parent_path());
 }
 
-Digest write_text(const fs::path& path, const std::string& text) {
-  OutputFile file(path);
+files::Digest write_text(const fs::path& path, const std::string& text) {
+  files::OutputFile file(path);
   file.reserve(text.size());
   file.write(text.data(), text.size());
   return file.finish();
@@ -59,7 +59,7 @@ Manifest write_files(const fs::path& folder, const SaveRequest& request) {
   manifest.versions = {{"libtorch", GAMUT_LIBTORCH_VERSION}};
   for (const auto& [name, tensors] : request.files) {
     const fs::path path = folder / (name + kTensorsEnding);
-    OutputFile file(path);
+    files::OutputFile file(path);
     write_safetensors(file, path, tensors, {{"format", "pt"}});
     manifest.files[path.filename()] = file.finish();
   }
@@ -103,7 +103,7 @@ void prune(const SaveRequest& request, std::vector<std::string>& warnings) {
 }
 
 Saved save(const SaveRequest& request) {
-  pass_fault("checkpoint.begin", request.directory);
+  files::pass_fault("checkpoint.begin", request.directory);
   check_request(request);
   make_directory(request.directory);
   const FolderLock lock(request.directory);
@@ -114,11 +114,11 @@ Saved save(const SaveRequest& request) {
 
   StagingFolder staging(request.directory, request.step);
   const Manifest manifest = write_files(staging.path(), request);
-  pass_fault("checkpoint.manifest", staging.path());
+  files::pass_fault("checkpoint.manifest", staging.path());
   write_text(staging.path() / kManifestName, manifest_text(manifest));
   staging.commit(saved.path);
   prune(request, saved.warnings);
-  pass_fault("checkpoint.done", saved.path);
+  files::pass_fault("checkpoint.done", saved.path);
   return saved;
 }
 
@@ -139,7 +139,7 @@ Checkpoint load_step(const fs::path& folder, int64_t step, const LoadRequest& re
   bool has_state = false;
   for (const auto& [name, digest] : result.manifest.files) {
     const fs::path path = folder / name;
-    const auto file = std::make_shared<const MappedFile>(path);
+    const auto file = std::make_shared<const files::MappedFile>(path);
     verify_file(*file, path, digest, request.verify);
     if (name == kStateName) {
       const std::string_view text(reinterpret_cast<const char*>(file->data()), file->size());
@@ -252,7 +252,7 @@ std::vector<fs::path> supersede_after(const fs::path& directory, int64_t step) {
   for (const auto& info : list_checkpoints(directory)) {
     if (info.step > step) paths.push_back(set_aside(info.path, "superseded"));
   }
-  sync_folder(directory);
+  files::sync_folder(directory);
   return paths;
 }
 

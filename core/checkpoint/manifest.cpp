@@ -20,7 +20,7 @@ constexpr const char* kOwnHash = "manifest_sha256";
 std::string own_hash(json manifest) {
   manifest.erase(kOwnHash);
   const std::string text = manifest.dump();
-  return sha256_hex(text.data(), text.size());
+  return files::sha256_hex(text.data(), text.size());
 }
 
 // Names are joined to the folder's path, so a hostile manifest must not lead out of it.
@@ -85,7 +85,7 @@ Manifest read_manifest(const fs::path& folder, int64_t step) {
   std::error_code error;
   GAMUT_CHECK(fs::exists(path, error), folder.string(), " has no ", kManifestName,
               ", so it is no complete checkpoint");
-  const MappedFile file(path);
+  const files::MappedFile file(path);
   const std::string_view text(reinterpret_cast<const char*>(file.data()), file.size());
   Manifest manifest;
   try {
@@ -100,14 +100,14 @@ Manifest read_manifest(const fs::path& folder, int64_t step) {
   return manifest;
 }
 
-void verify_file(const MappedFile& file, const fs::path& path, const Digest& expected,
+void verify_file(const files::MappedFile& file, const fs::path& path, const files::Digest& expected,
                  Verify verify) {
   GAMUT_CHECK(file.size() == expected.bytes, path.string(), " is damaged: it has ", file.size(),
               " bytes instead of ", expected.bytes);
-  GAMUT_CHECK(xxh3_hex(file.data(), file.size()) == expected.xxh3, path.string(),
+  GAMUT_CHECK(files::xxh3_hex(file.data(), file.size()) == expected.xxh3, path.string(),
               " is damaged: its bytes do not match the XXH3 of the manifest");
   if (verify == Verify::fast) return;
-  GAMUT_CHECK(sha256_hex(file.data(), file.size()) == expected.sha256, path.string(),
+  GAMUT_CHECK(files::sha256_hex(file.data(), file.size()) == expected.sha256, path.string(),
               " was changed: its bytes do not match the SHA-256 of the manifest");
 }
 

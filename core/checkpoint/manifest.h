@@ -7,8 +7,8 @@
 #include <map>
 #include <string>
 
-#include "checkpoint/file.h"
-#include "checkpoint/hash.h"
+#include "files/file.h"
+#include "files/hash.h"
 
 namespace gamut::checkpoint {
 
@@ -18,7 +18,7 @@ constexpr int kManifestVersion = 1;
 struct Manifest {
   int64_t step = 0;
   bool milestone = false;  // never pruned
-  std::map<std::string, Digest> files;
+  std::map<std::string, files::Digest> files;
   std::map<std::string, std::string> versions;  // of the program and the libraries that wrote it
 
   uint64_t bytes() const;
@@ -37,7 +37,7 @@ std::string manifest_text(const Manifest& manifest);
 Manifest read_manifest(const std::filesystem::path& folder, int64_t step);
 
 // Compares a file of the step with what the manifest says about it; throws gamut::Error.
-void verify_file(const MappedFile& file, const std::filesystem::path& path, const Digest& expected,
+void verify_file(const files::MappedFile& file, const std::filesystem::path& path, const files::Digest& expected,
                  Verify verify);
 
 }  // namespace gamut::checkpoint

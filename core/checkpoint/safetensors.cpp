@@ -24,7 +24,7 @@ void check_booleans(const uint8_t* data, const SafetensorsEntry& entry,
               entry.begin + static_cast<uint64_t>(bad - data));
 }
 
-at::Tensor tensor_of(const std::shared_ptr<const MappedFile>& file, uint64_t data_begin,
+at::Tensor tensor_of(const std::shared_ptr<const files::MappedFile>& file, uint64_t data_begin,
                      const SafetensorsEntry& entry, const std::filesystem::path& path,
                      Loading loading) {
   GAMUT_CHECK(entry.dtype->scalar, path.string(), ": tensor `", entry.name, "` is of ",
@@ -112,10 +112,10 @@ std::string header_text(const std::vector<const NamedTensor*>& sorted, const Met
 }  // namespace
 
 NamedTensors read_safetensors(const std::filesystem::path& path, Loading loading) {
-  return read_safetensors(std::make_shared<const MappedFile>(path), path, loading);
+  return read_safetensors(std::make_shared<const files::MappedFile>(path), path, loading);
 }
 
-NamedTensors read_safetensors(const std::shared_ptr<const MappedFile>& file,
+NamedTensors read_safetensors(const std::shared_ptr<const files::MappedFile>& file,
                               const std::filesystem::path& path, Loading loading) {
   const SafetensorsHeader header = parse_safetensors_header(file->data(), file->size(), path);
   NamedTensors tensors;
@@ -126,7 +126,7 @@ NamedTensors read_safetensors(const std::shared_ptr<const MappedFile>& file,
   return tensors;
 }
 
-void write_safetensors(OutputFile& file, const std::filesystem::path& path,
+void write_safetensors(files::OutputFile& file, const std::filesystem::path& path,
                        const NamedTensors& tensors, const Metadata& metadata) {
   std::unordered_set<std::string> names;
   for (const auto& entry : tensors) check_writable(entry, path, names);
@@ -147,7 +147,7 @@ void write_safetensors(OutputFile& file, const std::filesystem::path& path,
 
 void write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
                        const Metadata& metadata) {
-  AtomicFile output(path);
+  files::AtomicFile output(path);
   write_safetensors(output.file(), path, tensors, metadata);
   output.commit();
 }

@@ -8,7 +8,7 @@
 #include <memory>
 #include <string>
 
-#include "checkpoint/file.h"
+#include "files/file.h"
 #include "checkpoint/safetensors_header.h"
 
 namespace gamut::checkpoint {
@@ -29,7 +29,7 @@ enum class Loading {
 NamedTensors read_safetensors(const std::filesystem::path& path, Loading loading = Loading::map);
 
 // The same of a file already mapped; the tensors keep it alive.
-NamedTensors read_safetensors(const std::shared_ptr<const MappedFile>& file,
+NamedTensors read_safetensors(const std::shared_ptr<const files::MappedFile>& file,
                               const std::filesystem::path& path, Loading loading);
 
 // Writes tensors of any device and layout in memory as contiguous CPU data. Equal tensors and
@@ -40,7 +40,7 @@ void write_safetensors(const std::filesystem::path& path, const NamedTensors& te
                        const Metadata& metadata = {});
 
 // The same into a file of the caller's.
-void write_safetensors(OutputFile& file, const std::filesystem::path& path,
+void write_safetensors(files::OutputFile& file, const std::filesystem::path& path,
                        const NamedTensors& tensors, const Metadata& metadata);
 
 }  // namespace gamut::checkpoint

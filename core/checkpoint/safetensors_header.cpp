@@ -10,7 +10,7 @@
 #include <tuple>
 #include <unordered_set>
 
-#include "checkpoint/file.h"
+#include "files/file.h"
 
 namespace gamut::checkpoint {
 namespace {
@@ -292,7 +292,7 @@ SafetensorsHeader parse_safetensors_header(const uint8_t* file, size_t size,
 }
 
 SafetensorsHeader read_safetensors_header(const std::filesystem::path& path) {
-  MappedFile file(path);
+  files::MappedFile file(path);
   return parse_safetensors_header(file.data(), file.size(), path);
 }
 

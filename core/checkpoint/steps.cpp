@@ -11,7 +11,7 @@
 #include <charconv>
 #include <cstdio>
 
-#include "checkpoint/file.h"
+#include "files/file.h"
 
 namespace gamut::checkpoint {
 namespace {
@@ -29,14 +29,14 @@ bool is_leftover(const std::string& name) {
 }
 
 void remove_tree(const fs::path& path) {
-  pass_fault("checkpoint.remove", path);
+  files::pass_fault("checkpoint.remove", path);
   std::error_code error;
   fs::remove_all(path, error);
   GAMUT_CHECK(!error, "cannot remove ", path.string(), ": ", error.message());
 }
 
 void rename_folder(const fs::path& from, const fs::path& to, const char* what) {
-  if (rename(from.c_str(), to.c_str()) != 0) fail(what, from, errno);
+  if (rename(from.c_str(), to.c_str()) != 0) files::fail(what, from, errno);
 }
 
 }  // namespace
@@ -61,7 +61,7 @@ std::optional<int64_t> parse_step_name(const std::string& name) {
 
 FolderLock::FolderLock(const fs::path& directory) {
   descriptor_ = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor_ < 0) fail("open", directory, errno);
+  if (descriptor_ < 0) files::fail("open", directory, errno);
   if (flock(descriptor_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
   close(descriptor_);
   throw Error(c10::str("another process is saving checkpoints to ", directory.string(),
@@ -74,7 +74,7 @@ FolderLock::~FolderLock() {
 
 StagingFolder::StagingFolder(const fs::path& directory, int64_t step)
     : path_(directory / (step_name(step) + kTemporary)) {
-  if (mkdir(path_.c_str(), 0777) != 0) fail("create", path_, errno);
+  if (mkdir(path_.c_str(), 0777) != 0) files::fail("create", path_, errno);
 }
 
 StagingFolder::~StagingFolder() {
@@ -84,12 +84,12 @@ StagingFolder::~StagingFolder() {
 }
 
 void StagingFolder::commit(const fs::path& final_path) {
-  sync_folder(path_);
-  pass_fault("checkpoint.rename", path_);
+  files::sync_folder(path_);
+  files::pass_fault("checkpoint.rename", path_);
   rename_folder(path_, final_path, "put in place");
   committed_ = true;
-  pass_fault("checkpoint.renamed", final_path);
-  sync_folder(final_path.parent_path());
+  files::pass_fault("checkpoint.renamed", final_path);
+  files::sync_folder(final_path.parent_path());
 }
 
 fs::path set_aside(const fs::path& step_folder, const std::string& why) {
@@ -103,7 +103,7 @@ fs::path set_aside(const fs::path& step_folder, const std::string& why) {
 }
 
 void remove_step(const fs::path& step_folder) {
-  pass_fault("checkpoint.prune", step_folder);
+  files::pass_fault("checkpoint.prune", step_folder);
   fs::path nameless = step_folder;
   nameless += std::string(".pruned") + kTemporary;
   rename_folder(step_folder, nameless, "remove");

@@ -10,8 +10,8 @@
 #include <optional>
 #include <utility>
 
-#include "checkpoint/file.h"
-#include "checkpoint/hash.h"
+#include "files/file.h"
+#include "files/hash.h"
 #include "data/corpus_split.h"
 #include "data/documents.h"
 #include "data/token_set.h"
@@ -26,7 +26,7 @@ constexpr int kFormat = 1;  // raise when the same sources would give other shar
 constexpr size_t kPiece = size_t{1} << 20;
 
 std::string hash_of(const std::string& text) {
-  return checkpoint::xxh3_hex(text.data(), text.size());
+  return files::xxh3_hex(text.data(), text.size());
 }
 
 // Names, sizes and times, not contents: those would have to be read at every start.
@@ -44,7 +44,7 @@ std::string tokenizer_sample(const std::vector<Document>& documents, Tokenizer& 
   for (const auto& document : documents) {
     if (document.bytes == 0 || !unfit(document).empty()) continue;
     const at::Tensor codes = tokenizer.encode(DocumentReader(document).read(size_t{64} << 10));
-    return checkpoint::xxh3_hex(codes.data_ptr<int64_t>(), static_cast<size_t>(codes.nbytes()));
+    return files::xxh3_hex(codes.data_ptr<int64_t>(), static_cast<size_t>(codes.nbytes()));
   }
   return "";
 }
@@ -228,18 +228,18 @@ std::optional<Corpus> open_finished(const fs::path& folder, const json& wanted) 
 
 void write_manifest(const fs::path& path, const json& manifest) {
   const std::string text = manifest.dump(2) + "\n";
-  checkpoint::AtomicFile file(path);
+  files::AtomicFile file(path);
   file.file().write(text.data(), text.size());
   file.commit();
 }
 
 // Another process may have made the same folder meanwhile; then one of the two is kept.
 void move_into_place(const fs::path& from, const fs::path& to, const json& wanted) {
-  if (rename(from.c_str(), to.c_str()) == 0) return checkpoint::sync_folder(to.parent_path());
+  if (rename(from.c_str(), to.c_str()) == 0) return files::sync_folder(to.parent_path());
   if (open_finished(to, wanted)) return;
   fs::remove_all(to);
-  if (rename(from.c_str(), to.c_str()) != 0) checkpoint::fail("put in place", to, errno);
-  checkpoint::sync_folder(to.parent_path());
+  if (rename(from.c_str(), to.c_str()) != 0) files::fail("put in place", to, errno);
+  files::sync_folder(to.parent_path());
 }
 
 }  // namespace

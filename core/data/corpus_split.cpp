@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "checkpoint/hash.h"
+#include "files/hash.h"
 #include "data/permutation.h"
 
 namespace gamut::data {
@@ -13,7 +13,7 @@ constexpr size_t kPiece = size_t{1} << 20;
 
 // Uniform in [0, 1).
 double position_of(const Document& document, uint64_t seed) {
-  const std::string hash = checkpoint::xxh3_hex(document.name.data(), document.name.size());
+  const std::string hash = files::xxh3_hex(document.name.data(), document.name.size());
   const uint64_t bits = mix64(std::stoull(hash.substr(0, 16), nullptr, 16) ^ mix64(seed));
   return static_cast<double>(bits >> 11) * 0x1p-53;
 }

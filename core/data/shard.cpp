@@ -90,6 +90,7 @@ std::vector<fs::path> ShardWriter::finish() {
 }
 
 void ShardWriter::open() {
+  files::ignore_size_signal();
   char number[16];
   std::snprintf(number, sizeof number, "_%06zu", finished_.size());
   const std::string name = prefix_ + number + ".bin";
@@ -97,7 +98,7 @@ void ShardWriter::open() {
   temporary_ = folder_ / c10::str(".", name, ".", getpid(), ".tmp");
   unlink(temporary_.c_str());  // a leftover of a killed process that had the same id
   descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  if (descriptor_ < 0) checkpoint::fail("create", temporary_, errno);
+  if (descriptor_ < 0) files::fail("create", temporary_, errno);
   written_ = 0;
   buffer_.reserve(kBufferTokens);
 }
@@ -114,15 +115,15 @@ void ShardWriter::close() {
   header[1] = kShardVersion;
   header[2] = static_cast<int32_t>(written_);
   write_at(header.data(), sizeof header, 0);
-  if (fsync(descriptor_) != 0) checkpoint::fail("flush", temporary_, errno);
+  if (fsync(descriptor_) != 0) files::fail("flush", temporary_, errno);
   const bool failed = ::close(std::exchange(descriptor_, -1)) != 0 ||
                       rename(temporary_.c_str(), final_.c_str()) != 0;
   if (failed) {
     const int error = errno;
     unlink(temporary_.c_str());
-    checkpoint::fail("put in place", final_, error);
+    files::fail("put in place", final_, error);
   }
-  checkpoint::sync_folder(folder_);
+  files::sync_folder(folder_);
   finished_.push_back(final_);
 }
 
@@ -131,7 +132,7 @@ void ShardWriter::write_at(const void* data, size_t bytes, int64_t offset) {
   while (bytes > 0) {
     const ssize_t done = pwrite(descriptor_, next, bytes, offset);
     if (done < 0 && errno == EINTR) continue;
-    if (done <= 0) checkpoint::fail("write", temporary_, done == 0 ? ENOSPC : errno);
+    if (done <= 0) files::fail("write", temporary_, done == 0 ? ENOSPC : errno);
     next += done, offset += done, bytes -= static_cast<size_t>(done);
   }
 }

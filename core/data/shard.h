@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "checkpoint/file.h"
+#include "files/file.h"
 
 namespace gamut::data {
 
@@ -33,7 +33,7 @@ class Shard {
 
  private:
   std::filesystem::path path_;
-  checkpoint::MappedFile file_;
+  files::MappedFile file_;
   const uint16_t* tokens_ = nullptr;
   int64_t size_ = 0;
 };

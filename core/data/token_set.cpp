@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "checkpoint/hash.h"
+#include "files/hash.h"
 
 namespace gamut::data {
 namespace {
@@ -39,13 +39,13 @@ void check_ids(const Shard& shard, const uint16_t* ids, int64_t count, int64_t v
 
 std::string content_hash(const Shard& shard) {
   constexpr int64_t kWhole = int64_t{16} << 20, kPiece = int64_t{64} << 10, kPieces = 16;
-  if (shard.file_bytes() <= kWhole) return checkpoint::xxh3_hex(shard.bytes(), shard.file_bytes());
+  if (shard.file_bytes() <= kWhole) return files::xxh3_hex(shard.bytes(), shard.file_bytes());
   std::string hashes;
   for (int64_t i = 0; i <= kPieces; ++i) {
     const int64_t offset = (shard.file_bytes() - kPiece) / kPieces * i;
-    hashes += checkpoint::xxh3_hex(shard.bytes() + offset, kPiece);
+    hashes += files::xxh3_hex(shard.bytes() + offset, kPiece);
   }
-  return checkpoint::xxh3_hex(hashes.data(), hashes.size());
+  return files::xxh3_hex(hashes.data(), hashes.size());
 }
 
 }  // namespace
@@ -89,7 +89,7 @@ std::string TokenSet::fingerprint() const {
     lines += c10::str(shard->path().filename().string(), " ", shard->file_bytes(), " ",
                       content_hash(*shard), "\n");
   }
-  return "xxh3:" + checkpoint::xxh3_hex(lines.data(), lines.size());
+  return "xxh3:" + files::xxh3_hex(lines.data(), lines.size());
 }
 
 std::vector<fs::path> match_pattern(const std::string& pattern) {

@@ -134,7 +134,7 @@ int load_tensors(lua_State* L) {
   const std::string path = luaL_checkstring(L, 1);
   check_fields(L, 2, "safetensors.load", {"copy"});
   const Loading loading = boolean_field(L, 2, "copy", false) ? Loading::copy : Loading::map;
-  const auto file = std::make_shared<const checkpoint::MappedFile>(path);
+  const auto file = std::make_shared<const files::MappedFile>(path);
   push_tensors(L, checkpoint::read_safetensors(file, path, loading));
   push_metadata(L, checkpoint::parse_safetensors_header(file->data(), file->size(), path).metadata);
   return 2;

@@ -5,8 +5,8 @@
 #include <string>
 #include <system_error>
 
-#include "checkpoint/file.h"
-#include "checkpoint/hash.h"
+#include "files/file.h"
+#include "files/hash.h"
 #include "gamut/error.h"
 #include "script/lua.h"
 
@@ -36,7 +36,7 @@ int write_file(lua_State* L) {
   size_t size = 0;
   const char* path = luaL_checkstring(L, 1);
   const char* text = luaL_checklstring(L, 2, &size);
-  checkpoint::AtomicFile file{fs::path(path)};
+  files::AtomicFile file{fs::path(path)};
   file.file().write(text, size);
   file.commit();
   return 0;
@@ -44,7 +44,7 @@ int write_file(lua_State* L) {
 
 // system.read_file(path) -> its bytes.
 int read_file(lua_State* L) {
-  const checkpoint::MappedFile file{fs::path(luaL_checkstring(L, 1))};
+  const files::MappedFile file{fs::path(luaL_checkstring(L, 1))};
   lua_pushlstring(L, reinterpret_cast<const char*>(file.data()), file.size());
   return 1;
 }
@@ -58,8 +58,8 @@ int exists(lua_State* L) {
 
 // system.sha256(path) -> 64 hexadecimal digits of a file's content.
 int sha256(lua_State* L) {
-  const checkpoint::MappedFile file{fs::path(luaL_checkstring(L, 1))};
-  lua_pushstring(L, checkpoint::sha256_hex(file.data(), file.size()).c_str());
+  const files::MappedFile file{fs::path(luaL_checkstring(L, 1))};
+  lua_pushstring(L, files::sha256_hex(file.data(), file.size()).c_str());
   return 1;
 }
 

@@ -7,7 +7,7 @@
 #include <csignal>
 
 #include "checkpoint/checkpoint.h"
-#include "checkpoint/fault.h"
+#include "files/fault.h"
 #include "support.h"
 
 namespace gamut::checkpoint {
@@ -38,16 +38,16 @@ int64_t newest_good(const fs::path& folder) {
 
 class Failures : public FolderTest {
  protected:
-  ~Failures() override { set_faults(""); }
+  ~Failures() override { files::set_faults(""); }
 
   // The error of saving step 3 after two good ones, which must still be there; then it can be
   // saved.
   std::string failed_save(const char* fault_points) {
     save_checkpoint(request(folder_, 1));
     save_checkpoint(request(folder_, 2));
-    set_faults(fault_points);
+    files::set_faults(fault_points);
     const std::string message = error_of([&] { save_checkpoint(request(folder_, 3)); });
-    set_faults("");
+    files::set_faults("");
     EXPECT_EQ(newest_good(folder_), 2);
     EXPECT_EQ(list_checkpoints(folder_ / "checkpoints").size(), 2U);
     EXPECT_FALSE(fs::exists(folder_ / "checkpoints" / "step_000003.tmp"));
@@ -76,7 +76,7 @@ TEST_F(Failures, EveryOperationThatFailsIsSaidAndHarmless) {
 }
 
 TEST_F(Failures, ShortWritesAreContinued) {
-  set_faults("file.write:1=SHORT,file.write:2=SHORT,file.write:4=SHORT,file.write:7=SHORT");
+  files::set_faults("file.write:1=SHORT,file.write:2=SHORT,file.write:4=SHORT,file.write:7=SHORT");
   save_checkpoint(request(folder_, 5));
   EXPECT_EQ(newest_good(folder_), 5);
 }
@@ -84,7 +84,7 @@ TEST_F(Failures, ShortWritesAreContinued) {
 TEST_F(Failures, AnOldStepThatCannotBeRemovedIsAWarning) {
   save_checkpoint(request(folder_, 1));
   save_checkpoint(request(folder_, 2));
-  set_faults("checkpoint.prune:1=EACCES");
+  files::set_faults("checkpoint.prune:1=EACCES");
   const Saved saved = save_checkpoint(request(folder_, 3));
   EXPECT_THAT(saved.warnings,
               testing::ElementsAre(AllOf(HasSubstr("cannot"), HasSubstr("step_000001"),
@@ -119,7 +119,7 @@ TEST_F(Failures, DeathAtEveryPointLeavesAGoodStep) {
       save_checkpoint(request(folder_, 1));
       save_checkpoint(request(folder_, 2));
       const int status = in_child([&] {
-        set_faults(c10::str(point, ":", deaths + 1).c_str());
+        files::set_faults(c10::str(point, ":", deaths + 1).c_str());
         save_checkpoint(request(folder_, 3));
         return 0;
       });
@@ -157,7 +157,7 @@ TEST_F(Failures, AFileSizeLimitMetWhileWritingIsAnErrorToo) {
   const int status = in_child([&] {
     const rlimit limit{100'000, 100'000};
     setrlimit(RLIMIT_FSIZE, &limit);
-    OutputFile file(folder_ / "large");
+    files::OutputFile file(folder_ / "large");
     const std::string bytes(200'000, 'x');
     const std::string message = error_of([&] { file.write(bytes.data(), bytes.size()); });
     EXPECT_THAT(message, HasSubstr("File too large"));
@@ -215,7 +215,7 @@ TEST_F(Failures, AFolderThatMayNotBeWrittenIsSaid) {
 }
 
 TEST(FaultPoints, AreCheckedWhenTheyAreNamed) {
-  auto refusal = [](const char* text) { return error_of([&] { set_faults(text); }); };
+  auto refusal = [](const char* text) { return error_of([&] { files::set_faults(text); }); };
   EXPECT_THAT(
       refusal("checkpoint.renam:1"),
       AllOf(HasSubstr("unknown fault point `checkpoint.renam`"), HasSubstr("checkpoint.rename")));
@@ -223,7 +223,7 @@ TEST(FaultPoints, AreCheckedWhenTheyAreNamed) {
   EXPECT_THAT(refusal("file.write:x"), HasSubstr("`x` is no passing"));
   EXPECT_THAT(refusal("file.write:1=EWHAT"), HasSubstr("unknown error `EWHAT`"));
   EXPECT_THAT(refusal("file.open:1=SHORT"), HasSubstr("only file.write can be SHORT"));
-  set_faults("");
+  files::set_faults("");
 }
 
 }  // namespace

@@ -1,12 +1,12 @@
 // SHA-256 by OpenSSL, which uses the processor's SHA instructions; XXH3 from xxHash's header.
-#include "checkpoint/hash.h"
+#include "files/hash.h"
 
 #include <gamut/error.h>
 #include <openssl/evp.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-namespace gamut::checkpoint {
+namespace gamut::files {
 namespace {
 
 std::string hex(const unsigned char* bytes, size_t count) {
@@ -75,4 +75,4 @@ std::string xxh3_hex(const void* data, size_t bytes) {
   return hex(XXH3_128bits(data, bytes));
 }
 
-}  // namespace gamut::checkpoint
+}  // namespace gamut::files

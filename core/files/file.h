@@ -1,5 +1,5 @@
-// Files as checkpoints need them: every failure of the operating system noticed and said in words,
-// contents flushed to disk before anybody relies on them, reading by memory map.
+// Files as checkpoints and data sets need them: every failure of the operating system noticed and
+// said in words, contents flushed to disk before anybody relies on them, reading by memory map.
 #pragma once
 
 #include <cstddef>
@@ -8,9 +8,9 @@
 #include <memory>
 #include <string>
 
-#include "checkpoint/hash.h"
+#include "files/hash.h"
 
-namespace gamut::checkpoint {
+namespace gamut::files {
 
 // Writes go to the system in pieces of this size, with a fault point before each.
 constexpr size_t kPieceBytes = size_t{4} << 20;
@@ -20,6 +20,9 @@ constexpr size_t kPieceBytes = size_t{4} << 20;
 
 // Passes a fault point that has no operation of its own; throws when an error is to be injected.
 void pass_fault(const char* point, const std::filesystem::path& path);
+
+// Past a file-size limit the system sends SIGXFSZ, which kills; after this the write says EFBIG.
+void ignore_size_signal();
 
 // A file being written. It must not exist yet. Destroyed without finish(), it is removed.
 class OutputFile {
@@ -75,4 +78,4 @@ class MappedFile {
   size_t size_ = 0;
 };
 
-}  // namespace gamut::checkpoint
+}  // namespace gamut::files

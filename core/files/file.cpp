@@ -1,5 +1,5 @@
 // POSIX calls, each with its failure handled.
-#include "checkpoint/file.h"
+#include "files/file.h"
 
 #include <fcntl.h>
 #include <gamut/error.h>
@@ -13,23 +13,12 @@
 #include <cstring>
 #include <utility>
 
-#include "checkpoint/fault.h"
+#include "files/fault.h"
 
-namespace gamut::checkpoint {
+namespace gamut::files {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Past a file-size limit the system sends SIGXFSZ, which kills; ignored, the write says EFBIG.
-void ignore_size_signal() {
-  static const bool done = [] {
-    struct sigaction current{};
-    sigaction(SIGXFSZ, nullptr, &current);
-    if (current.sa_handler == SIG_DFL) std::signal(SIGXFSZ, SIG_IGN);
-    return true;
-  }();
-  static_cast<void>(done);
-}
 
 // Fails as the fault point says, or not.
 int injected(const char* point) {
@@ -56,6 +45,16 @@ const char* advice(int error) {
 }
 
 }  // namespace
+
+void ignore_size_signal() {
+  static const bool done = [] {
+    struct sigaction current{};
+    sigaction(SIGXFSZ, nullptr, &current);
+    if (current.sa_handler == SIG_DFL) std::signal(SIGXFSZ, SIG_IGN);
+    return true;
+  }();
+  static_cast<void>(done);
+}
 
 void fail(const std::string& what, const fs::path& path, int error) {
   throw Error(
@@ -180,4 +179,4 @@ MappedFile::~MappedFile() {
   if (data_) munmap(data_, size_);
 }
 
-}  // namespace gamut::checkpoint
+}  // namespace gamut::files

@@ -1,5 +1,5 @@
 // Parses GAMUT_FAIL_AT and counts passings.
-#include "checkpoint/fault.h"
+#include "files/fault.h"
 
 #include <gamut/error.h>
 
@@ -13,7 +13,7 @@
 #include <string>
 #include <utility>
 
-namespace gamut::checkpoint {
+namespace gamut::files {
 namespace {
 
 // Every point there is, so that a misspelt one is refused instead of never reached.
@@ -122,4 +122,4 @@ void set_faults(const char* specification) {
   fault_detail::armed = !faults.empty();
 }
 
-}  // namespace gamut::checkpoint
+}  // namespace gamut::files

@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-namespace gamut::checkpoint {
+namespace gamut::files {
 
 // XXH3 finds accidents at memory speed and is compared at every load. SHA-256 also finds what was
 // made to look right; it names a file in publications, and a full verification compares it.
@@ -31,4 +31,4 @@ class Hasher {
 std::string sha256_hex(const void* data, size_t bytes);
 std::string xxh3_hex(const void* data, size_t bytes);
 
-}  // namespace gamut::checkpoint
+}  // namespace gamut::files

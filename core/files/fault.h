@@ -7,7 +7,7 @@
 // Several are separated by commas. Unset, a point costs one load and one branch.
 #pragma once
 
-namespace gamut::checkpoint {
+namespace gamut::files {
 
 namespace fault_detail {
 extern bool armed;
@@ -27,4 +27,4 @@ inline int fault(const char* point) {
 // point that is passed.
 void set_faults(const char* specification);
 
-}  // namespace gamut::checkpoint
+}  // namespace gamut::files
