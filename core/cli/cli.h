@@ -40,6 +40,8 @@ void remark(const std::string& message);
 void add_check(CLI::App& app, Context& context);
 void add_compare(CLI::App& app, Context& context);
 void add_exec(CLI::App& app, Context& context);
+void add_repl(CLI::App& app, Context& context);
+void add_stubs(CLI::App& app, Context& context);
 void add_new(CLI::App& app, Context& context);
 void add_plugins(CLI::App& app, Context& context);
 void add_report(CLI::App& app, Context& context);

@@ -53,6 +53,8 @@ int run(int argc, char** argv) {
   CLI::App app{"Gamut: a research platform for long-sequence models.", "gamut"};
   add_global_options(app, context);
   add_exec(app, context);
+  add_repl(app, context);
+  add_stubs(app, context);
   add_plugins(app, context);
   add_check(app, context);
   add_new(app, context);

@@ -1,6 +1,7 @@
 // gamut.native.tensor: making tensors, operators by name, scopes.
 #include "script/call.h"
 #include "script/scope.h"
+#include "script/stubs.h"
 #include "script/tensor.h"
 #include "script/tensor_members.h"
 
@@ -62,6 +63,12 @@ int signatures_of(lua_State* L) {
   return push_strings(L, texts);
 }
 
+int get_stubs(lua_State* L) {
+  const std::string text = operator_stubs();
+  lua_pushlstring(L, text.data(), text.size());
+  return 1;
+}
+
 int is_tensor_value(lua_State* L) {
   luaL_checkany(L, 1);
   lua_pushboolean(L, is_tensor(L, 1));
@@ -77,15 +84,12 @@ int live_bytes(lua_State* L) {
 }  // namespace
 
 int open_tensor(lua_State* L) {
-  const luaL_Reg functions[] = {{"tensor", guard<tensor_from_lua>},
-                                {"is_tensor", guard<is_tensor_value>},
-                                {"operator", guard<get_operator>},
-                                {"operator_names", guard<list_operators>},
-                                {"signatures", guard<signatures>},
-                                {"signatures_of", guard<signatures_of>},
-                                {"nearest", guard<nearest>},
-                                {"live_bytes", guard<live_bytes>},
-                                {nullptr, nullptr}};
+  const luaL_Reg functions[] = {
+      {"tensor", guard<tensor_from_lua>},   {"is_tensor", guard<is_tensor_value>},
+      {"operator", guard<get_operator>},    {"operator_names", guard<list_operators>},
+      {"signatures", guard<signatures>},    {"signatures_of", guard<signatures_of>},
+      {"operator_stubs", guard<get_stubs>}, {"nearest", guard<nearest>},
+      {"live_bytes", guard<live_bytes>},    {nullptr, nullptr}};
   luaL_newlib(L, functions);
   add_scope_functions(L);
   return 1;

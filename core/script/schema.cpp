@@ -192,6 +192,7 @@ Overload::Overload(c10::OperatorHandle handle) : op(std::move(handle)) {
   collects_ints = positional == first + 1 && parameters[first].kind == Kind::integer_list;
   for (const auto& value : schema.returns()) {
     Result result;
+    result.kind = kind_of(*value.real_type());
     result.is_dtype = value.real_type()->kind() == c10::TypeKind::ScalarTypeType;
     result.aliases_argument = writes(value);
     results.push_back(result);

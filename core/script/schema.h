@@ -45,6 +45,7 @@ struct Parameter {
 };
 
 struct Result {
+  Kind kind = Kind::unsupported;
   bool is_dtype = false;
   bool aliases_argument = false;  // written to and returned, as by in-place operators
 };
@@ -73,6 +74,12 @@ struct Operator {
 
 // The operator of that name, or null when there is none. The pointer lives as long as the process.
 const Operator* find_operator(const std::string& space, const std::string& name);
+
+// A kind as Lua programmers write it: "Tensor", "integer[]".
+const char* kind_name(Kind kind);
+
+// The default of a parameter as Lua writes it.
+std::string default_text(const Parameter& parameter);
 
 // Names of all operators of a namespace, sorted.
 std::vector<std::string> operator_names(const std::string& space);

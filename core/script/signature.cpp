@@ -7,7 +7,6 @@
 #include "script/schema.h"
 
 namespace gamut::script {
-namespace {
 
 const char* kind_name(Kind kind) {
   switch (kind) {
@@ -61,6 +60,8 @@ std::string default_text(const Parameter& p) {
   for (char& c : text) c = c == '[' ? '{' : c == ']' ? '}' : c;
   return text;
 }
+
+namespace {
 
 std::string parameter_text(const Parameter& p) {
   std::string text = std::string(kind_name(p.kind)) + (p.optional ? "? " : " ") + p.name;

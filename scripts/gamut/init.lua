@@ -13,7 +13,7 @@ for _, name in ipairs{"tensor", "autograd", "random", "runtime"} do
 end
 
 -- Operators by name are for the library itself: scripts write gamut.<operator>.
-for _, name in ipairs{"operator", "operator_names", "signatures", "signatures_of", "nearest"} do
+for _, name in ipairs{"operator", "operator_names", "signatures", "signatures_of", "nearest", "operator_stubs"} do
   gamut[name] = nil
 end
 
@@ -24,6 +24,7 @@ local submodules = {
   json = "gamut.native.json", safetensors = "gamut.native.safetensors",
   plugins = "gamut.native.plugins",
 }
+gamut.submodules = submodules -- for completion
 
 -- A tokenizer plugin by name: gamut.tokenizer "bytes".
 function gamut.tokenizer(name, options) return gamut.plugins.tokenizer(name, options) end
