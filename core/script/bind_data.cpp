@@ -248,23 +248,23 @@ int corpus(lua_State* L) {
 
 void open_classes(lua_State* L) {
   const luaL_Reg none[] = {{nullptr, nullptr}};
-  const luaL_Reg set_metamethods[] = {{"__index", guard_for_user<set_index>}, {nullptr, nullptr}};
-  const luaL_Reg set_methods[] = {{"read", guard_for_user<set_read>},
-                                  {"verify", guard_for_user<set_verify>},
+  const luaL_Reg set_metamethods[] = {{"__index", guard<set_index>}, {nullptr, nullptr}};
+  const luaL_Reg set_methods[] = {{"read", guard<set_read>},
+                                  {"verify", guard<set_verify>},
                                   {nullptr, nullptr}};
   new_class<SetObject>(L, set_metamethods, set_methods);
-  const luaL_Reg loader_methods[] = {{"next", guard_for_user<loader_next>},
-                                     {"position", guard_for_user<loader_position>},
-                                     {"seek", guard_for_user<loader_seek>},
-                                     {"windows", guard_for_user<loader_windows>},
+  const luaL_Reg loader_methods[] = {{"next", guard<loader_next>},
+                                     {"position", guard<loader_position>},
+                                     {"seek", guard<loader_seek>},
+                                     {"windows", guard<loader_windows>},
                                      {nullptr, nullptr}};
   new_class<LoaderObject>(L, none, loader_methods);
-  const luaL_Reg window_methods[] = {{"at", guard_for_user<windows_at>},
-                                     {"counts", guard_for_user<windows_counts>},
+  const luaL_Reg window_methods[] = {{"at", guard<windows_at>},
+                                     {"counts", guard<windows_counts>},
                                      {nullptr, nullptr}};
   new_class<WindowsObject>(L, none, window_methods);
-  const luaL_Reg writer_methods[] = {{"append", guard_for_user<writer_append>},
-                                     {"finish", guard_for_user<writer_finish>},
+  const luaL_Reg writer_methods[] = {{"append", guard<writer_append>},
+                                     {"finish", guard<writer_finish>},
                                      {nullptr, nullptr}};
   new_class<WriterObject>(L, none, writer_methods);
 }
@@ -274,10 +274,10 @@ void open_classes(lua_State* L) {
 int open_data(lua_State* L) {
   open_classes(L);
   const luaL_Reg functions[] = {
-      {"find_shards", guard_for_user<find_shards>}, {"glob", guard_for_user<glob_paths>},
-      {"token_set", guard_for_user<token_set>},     {"loader", guard_for_user<loader>},
-      {"windows", guard_for_user<windows>},         {"shard_writer", guard_for_user<shard_writer>},
-      {"corpus", guard_for_user<corpus>},           {nullptr, nullptr}};
+      {"find_shards", guard<find_shards>}, {"glob", guard<glob_paths>},
+      {"token_set", guard<token_set>},     {"loader", guard<loader>},
+      {"windows", guard<windows>},         {"shard_writer", guard<shard_writer>},
+      {"corpus", guard<corpus>},           {nullptr, nullptr}};
   luaL_newlib(L, functions);
   return 1;
 }

@@ -160,14 +160,14 @@ int open_plugins(lua_State* L) {
   open_tokenizer_class(L);
   open_optimizer_class(L);
   const luaL_Reg functions[] = {{"list", guard<list>},
-                                {"options", guard_for_user<options>},
-                                {"check_options", guard_for_user<check_options>},
-                                {"mixer", guard_for_user<mixer>},
-                                {"tokenizer", guard_for_user<tokenizer>},
-                                {"optimizer", guard_for_user<optimizer>},
-                                {"state", guard_for_user<state>},
-                                {"documents", guard_for_user<documents>},
-                                {"register_mixer", guard_for_user<register_mixer>},
+                                {"options", guard<options>},
+                                {"check_options", guard<check_options>},
+                                {"mixer", guard<mixer>},
+                                {"tokenizer", guard<tokenizer>},
+                                {"optimizer", guard<optimizer>},
+                                {"state", guard<state>},
+                                {"documents", guard<documents>},
+                                {"register_mixer", guard<register_mixer>},
                                 {nullptr, nullptr}};
   luaL_newlib(L, functions);
   return 1;

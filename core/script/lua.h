@@ -14,6 +14,10 @@ namespace gamut::script {
 // The sentence a user should read: of a c10::Error the message without C++ stack, else what().
 std::string message_of(const std::exception& error);
 
+// Raises `message` with the position of the innermost Lua line outside of the gamut library: the
+// line that the user can change.
+int raise_for_user(lua_State* L, const std::string& message);
+
 // lua_pushcfunction(L, guard<my_function>).
 template <int (*Function)(lua_State*)>
 int guard(lua_State* L) {
@@ -23,8 +27,8 @@ int guard(lua_State* L) {
   } catch (const std::exception& error) {
     message = message_of(error);
   }
-  // Outside of the handler, with the C++ exception destroyed; luaL_error prefixes file and line.
-  return luaL_error(L, "%s", message.c_str());
+  // Outside of the handler, with the C++ exception destroyed.
+  return raise_for_user(L, message);
 }
 
 }  // namespace gamut::script

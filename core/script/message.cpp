@@ -2,9 +2,11 @@
 #include <c10/util/Exception.h>
 
 #include <atomic>
+#include <cstring>
 
 #include "script/interpreter.h"
 #include "script/lua.h"
+#include "script/state.h"
 
 namespace gamut::script {
 namespace {
@@ -26,6 +28,13 @@ std::string first_paragraph(std::string message) {
   return message;
 }
 
+// Whether a chunk belongs to the Lua library that comes with the program.
+bool is_library(lua_State* L, const char* source) {
+  const std::string& folder = bridge(L).library_folder;
+  return source[0] == '@' && !folder.empty() &&
+         std::strncmp(source + 1, folder.c_str(), folder.size()) == 0;
+}
+
 }  // namespace
 
 void set_full_messages(bool full) {
@@ -37,6 +46,17 @@ std::string message_of(const std::exception& error) {
   if (!torch_error) return error.what();
   if (full_messages) return torch_error->what();
   return first_paragraph(torch_error->what_without_backtrace());
+}
+
+int raise_for_user(lua_State* L, const std::string& message) {
+  lua_Debug info;
+  for (int level = 1; lua_getstack(L, level, &info); ++level) {
+    lua_getinfo(L, "Sl", &info);
+    if (info.currentline <= 0 || is_library(L, info.source)) continue;
+    lua_pushfstring(L, "%s:%d: %s", info.short_src, info.currentline, message.c_str());
+    return lua_error(L);
+  }
+  return luaL_error(L, "%s", message.c_str());
 }
 
 }  // namespace gamut::script

@@ -107,8 +107,8 @@ int options(lua_State* L) {
 
 void open_mixer_class(lua_State* L) {
   const luaL_Reg metamethods[] = {{nullptr, nullptr}};
-  const luaL_Reg methods[] = {{"forward", guard_for_user<forward>},
-                              {"new_state", guard_for_user<new_state>},
+  const luaL_Reg methods[] = {{"forward", guard<forward>},
+                              {"new_state", guard<new_state>},
                               {"tensors", guard<tensors>},
                               {"options", guard<options>},
                               {nullptr, nullptr}};

@@ -1,34 +1,9 @@
-// What the objects of plugins share: named tensors, and errors that point at the user's line.
+// What the objects of plugins share: named tensors.
 #include "script/plugin_objects.h"
 
-#include <cstring>
-
-#include "script/state.h"
 #include "script/tensor.h"
 
 namespace gamut::script {
-namespace {
-
-// Whether a chunk belongs to the Lua library that comes with the program.
-bool is_library(lua_State* L, const char* source) {
-  const std::string& folder = bridge(L).library_folder;
-  return source[0] == '@' && !folder.empty() &&
-         std::strncmp(source + 1, folder.c_str(), folder.size()) == 0;
-}
-
-}  // namespace
-
-int raise_for_user(lua_State* L, const std::string& message) {
-  lua_Debug info;
-  for (int level = 1; lua_getstack(L, level, &info); ++level) {
-    lua_getinfo(L, "Sl", &info);
-    if (info.currentline <= 0 || is_library(L, info.source)) continue;
-    lua_pushfstring(L, "%s:%d: %s", info.short_src, info.currentline, message.c_str());
-    return lua_error(L);
-  }
-  return luaL_error(L, "%s", message.c_str());
-}
-
 void push_named_tensors(lua_State* L, const NamedTensors& tensors) {
   lua_createtable(L, static_cast<int>(tensors.size()), 0);
   for (size_t i = 0; i < tensors.size(); ++i) {

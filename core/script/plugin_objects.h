@@ -12,21 +12,6 @@
 
 namespace gamut::script {
 
-// As `guard`, for functions that the Lua library calls for the user: the position in the message is
-// that of the innermost line outside of the library.
-int raise_for_user(lua_State* L, const std::string& message);
-
-template <int (*Function)(lua_State*)>
-int guard_for_user(lua_State* L) {
-  std::string message;
-  try {
-    return Function(L);
-  } catch (const std::exception& error) {
-    message = message_of(error);
-  }
-  return raise_for_user(L, message);
-}
-
 // A list of {name, tensor} tables, with the fields by name and by position.
 void push_named_tensors(lua_State* L, const NamedTensors& tensors);
 // The same read back, from such a list or from a list of {name, tensor} by position.

@@ -39,8 +39,9 @@ void detail::raise_interrupt(lua_State* L) {
   raise_pending = false;
   lua_sethook(L, nullptr, 0, 0);
   if (hooked) lua_sethook(hooked, nullptr, 0, 0);
-  luaL_error(L, "interrupted");
-  std::abort();  // not reached: luaL_error throws
+  lua_pushliteral(L, "interrupted");
+  lua_error(L);
+  std::abort();  // not reached: lua_error throws
 }
 
 void handle_signals(lua_State* L, OnSignal how) {
@@ -67,6 +68,7 @@ const char* interrupted() {
 void clear_interrupt() {
   noted = 0;
   detail::raise_pending = false;
+  if (hooked) lua_sethook(hooked, nullptr, 0, 0);
 }
 
 int interrupt_exit_code() {
