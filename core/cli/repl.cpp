@@ -94,6 +94,11 @@ class Lines {
       return line;
     }
     char* typed = readline(prompt);
+    if (!typed && script::interrupted()) {  // Ctrl-C drops the line, not the session
+      script::clear_interrupt();
+      std::printf("\n");
+      return "";
+    }
     if (!typed) return std::nullopt;
     line = typed;
     std::free(typed);

@@ -95,7 +95,8 @@ TEST_F(ErrorTest, ExceptionsBecomeLuaErrors) {
   lua_setglobal(L(), "throws");
   ASSERT_FALSE(try_run("\nthrows()"));
   EXPECT_EQ(error_.message, "test.lua:2: from C++");
-  ASSERT_TRUE(try_run("local ok, m = pcall(throws); assert(not ok and m == 'from C++', m)"))
+  ASSERT_TRUE(
+      try_run("local ok, m = pcall(throws); assert(not ok and m == 'test.lua:1: from C++', m)"))
       << error_.message;
 }
 

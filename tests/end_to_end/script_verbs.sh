@@ -1,0 +1,58 @@
+#!/bin/sh
+# exec, repl and stubs as a user meets them: output, exit codes, what Ctrl-C does.
+set -eu
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+fail() { echo "FAILED: $1" >&2; exit 1; }
+expect() { # expect CODE PATTERN COMMAND...
+  wanted=$1 pattern=$2; shift 2
+  code=0; "$@" >out 2>&1 || code=$?
+  [ "$code" = "$wanted" ] || { cat out >&2; fail "$*: exit code $code, expected $wanted"; }
+  grep -q -- "$pattern" out || { cat out >&2; fail "$*: no \`$pattern\`"; }
+}
+
+echo 'print(require("gamut").ones{2} + #arg, ...)' >ok.lua
+expect 0 'tensor(\[3., 3.\], float32\[2\]).a.--b' "$GAMUT" exec ok.lua a --b
+echo 'local g = require "gamut"
+local function f(x) return (x:matmul(x)) end
+f(g.ones{2, 3})' >bad.lua
+expect 1 '^gamut: bad.lua:2: matmul: mat1 and mat2' "$GAMUT" exec bad.lua
+expect 1 '    bad.lua:3: in main chunk' "$GAMUT" exec bad.lua
+expect 1 'Exception raised from' "$GAMUT" --traceback full exec bad.lua
+expect 1 'there is no script missing.lua' "$GAMUT" exec missing.lua
+echo 'x = = 1' >syntax.lua
+expect 1 "syntax.lua:1: unexpected symbol near '='" "$GAMUT" exec syntax.lua
+echo 'print("seven") os.exit(7, true)' >seven.lua
+expect 7 seven "$GAMUT" exec seven.lua
+expect 2 'subcommand' "$GAMUT"
+expect 2 'threads' "$GAMUT" --threads none exec ok.lua
+expect 0 'LibTorch 2' "$GAMUT" --version
+echo 'print(require("gamut").num_threads())' >threads.lua
+expect 0 '^1$' "$GAMUT" --threads 1 exec threads.lua
+# Modules beside the script.
+mkdir -p study; echo 'return {answer = 42}' >study/helper.lua; echo 'print(require("helper").answer)' >study/main.lua
+expect 0 '^42$' "$GAMUT" exec study/main.lua
+
+# A signal raises an error at a safe point; SIGTERM does the same.
+echo 'print("ready") io.stdout:flush() while true do end' >loop.lua
+"$GAMUT" exec loop.lua >out 2>&1 & pid=$!
+for _ in 1 2 3 4 5 6 7 8 9 10; do grep -q ready out && break; sleep 0.3; done
+kill -TERM $pid; code=0; wait $pid || code=$?
+[ $code = 143 ] || fail "SIGTERM gave exit code $code"
+grep -q interrupted out || fail "no word of the interruption"
+
+printf 'x = gamut.ones{2}\nx + 1\nfor i = 1, 2 do\nprint(i)\nend\n? softmax\n' | "$GAMUT" repl >out 2>&1 || fail "repl"
+grep -q 'tensor(\[2., 2.\]' out || fail "repl prints values"
+grep -q '^2$' out || fail "repl reads statements over several lines"
+grep -q 'softmax(Tensor self, integer dim' out || fail "repl help"
+code=0; printf 'x:nothing()\n1 + 1\n' | "$GAMUT" repl >out 2>&1 || code=$?
+[ $code = 1 ] || fail "an error in a piped repl must show in its exit code"
+grep -q '^2$' out || fail "repl goes on after an error"
+
+expect 0 'wrote gamut.lua, operators.lua and plugins.lua' "$GAMUT" stubs --out declarations
+grep -q 'function gamut.softmax(self, dim, dtype) end' declarations/operators.lua || fail "operators.lua"
+grep -q '"Lua 5.4"' .luarc.json || fail ".luarc.json"
+echo '{}' >.luarc.json
+expect 0 'kept your .luarc.json' "$GAMUT" stubs --out declarations
+echo "script verbs: passed"
