@@ -33,6 +33,7 @@ function(gamut_unit_test name)
   add_executable(${name} ${sources})
   target_link_libraries(${name} PRIVATE ${ARGN} GTest::gtest GTest::gmock GTest::gtest_main)
   target_precompile_headers(${name} REUSE_FROM gamut_pch)
-  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60
-    PROPERTIES ENVIRONMENT "GAMUT_SOURCE=${PROJECT_SOURCE_DIR};GAMUT_BUILD=${CMAKE_BINARY_DIR}")
+  target_compile_definitions(${name} PRIVATE
+    "GAMUT_SOURCE_DIR=\"${PROJECT_SOURCE_DIR}\"" "GAMUT_BUILD_DIR=\"${CMAKE_BINARY_DIR}\"")
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60)
 endfunction()

@@ -6,7 +6,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <functional>
 #include <string>
 #include <vector>
@@ -22,9 +21,7 @@ using at::Tensor;
 class Fixture {
  public:
   Fixture(const std::string& name, at::ScalarType dtype) {
-    const char* source = std::getenv("GAMUT_SOURCE");
-    GAMUT_CHECK(source, "GAMUT_SOURCE is not set; run this test through ctest");
-    const auto path = std::string(source) + "/tests/data/mixers/" + name + ".safetensors";
+    const auto path = GAMUT_SOURCE_DIR "/tests/data/mixers/" + name + ".safetensors";
     for (const auto& t : checkpoint::read_safetensors(path)) tensors_[t.name] = t.tensor.to(dtype);
   }
   bool has(const std::string& name) const { return tensors_.count(name) != 0; }
@@ -110,10 +107,8 @@ inline Tensor offsets(std::vector<int64_t> values) {
 // A mixer from its built plugin.
 inline std::unique_ptr<Mixer> make_mixer(const std::string& name, const OptionMap& options) {
   static auto* registry = [] {
-    const char* build = std::getenv("GAMUT_BUILD");
-    GAMUT_CHECK(build, "GAMUT_BUILD is not set; run this test through ctest");
     host::SearchPath path;
-    path.entries = {std::string(build) + "/lib/gamut/plugins"};
+    path.entries = {GAMUT_BUILD_DIR "/lib/gamut/plugins"};
     return new host::Registry(path);
   }();
   return registry->create_mixer(name, options);

@@ -9,7 +9,7 @@ using Tensors = std::map<std::string, at::Tensor>;
 const Tensors& goldens() {
   static const Tensors tensors = [] {
     Tensors map;
-    const auto path = environment("GAMUT_SOURCE") + "/tests/data/optimizers/goldens.safetensors";
+    const std::string path = GAMUT_SOURCE_DIR "/tests/data/optimizers/goldens.safetensors";
     for (const auto& t : checkpoint::read_safetensors(path)) map[t.name] = t.tensor;
     return map;
   }();

@@ -5,7 +5,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <map>
 #include <string>
 
@@ -14,18 +13,12 @@
 
 namespace gamut::test {
 
-inline std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  GAMUT_CHECK(value, name, " is not set; run this test through ctest");
-  return value;
-}
-
 inline std::unique_ptr<Optimizer> make(const std::string& name,
                                        const std::vector<host::GroupRequest>& groups,
                                        const OptionMap& options) {
   static auto* registry = [] {
     host::SearchPath path;
-    path.entries = {environment("GAMUT_BUILD") + "/lib/gamut/plugins"};
+    path.entries = {GAMUT_BUILD_DIR "/lib/gamut/plugins"};
     return new host::Registry(path);
   }();
   return registry->create_optimizer(name, groups, options);

@@ -4,7 +4,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <string>
@@ -15,8 +14,7 @@
 namespace gamut::host {
 
 inline std::filesystem::path test_plugins(const std::string& folder) {
-  const char* build = std::getenv("GAMUT_BUILD");
-  return std::filesystem::path(build ? build : "build/release") / "tests/plugins" / folder;
+  return std::filesystem::path(GAMUT_BUILD_DIR) / "tests/plugins" / folder;
 }
 
 // A registry over one or more of their folders, without the installation.

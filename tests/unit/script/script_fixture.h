@@ -3,7 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <fstream>
 
 #include "script/interpreter.h"
@@ -15,7 +14,7 @@ class ScriptTest : public ::testing::Test {
  protected:
   static Interpreter::Options options() {
     Interpreter::Options options;
-    options.scripts = std::filesystem::path(std::getenv("GAMUT_SOURCE")) / "scripts";
+    options.scripts = GAMUT_SOURCE_DIR "/scripts";
     return options;
   }
 

@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <string>
 
 #include "plugin_host/registry.h"
@@ -16,10 +15,8 @@ using ::testing::HasSubstr;
 
 Tokenizer& bytes() {
   static auto* made = [] {
-    const char* build = std::getenv("GAMUT_BUILD");
-    GAMUT_CHECK(build, "GAMUT_BUILD is not set; run this test through ctest");
     host::SearchPath path;
-    path.entries = {std::string(build) + "/lib/gamut/plugins"};
+    path.entries = {GAMUT_BUILD_DIR "/lib/gamut/plugins"};
     return (new host::Registry(path))->create_tokenizer("bytes", {}).release();
   }();
   return *made;
