@@ -32,8 +32,13 @@ fs::path find_runs_root() {
   return named && *named ? named : "runs";
 }
 
-bool is_run(const fs::path& folder) {
+bool has_record(const fs::path& folder) {
   return fs::exists(folder / "run.json");
+}
+
+// A run that has lost its run.json is still one: going on with it says what is missing.
+bool is_run(const fs::path& folder) {
+  return has_record(folder) || fs::exists(folder / "checkpoints");
 }
 
 // The run of the study that was written to last.
@@ -41,7 +46,7 @@ fs::path newest_run(const fs::path& runs, const std::string& study) {
   std::optional<fs::path> newest;
   std::error_code none;
   for (const auto& entry : fs::directory_iterator(runs / study, none)) {
-    if (!is_run(entry.path())) continue;
+    if (!has_record(entry.path())) continue;
     const auto written = [](const fs::path& run) { return fs::last_write_time(run / "run.json"); };
     if (!newest || written(entry.path()) > written(*newest)) newest = entry.path();
   }
@@ -77,7 +82,7 @@ void resolve_resume(const RunRequest& request, RunSettings& settings) {
               " to resume");
   settings.resume_step = step_of(folder);
   if (settings.resume_step) folder = fs::absolute(folder).parent_path().parent_path();
-  GAMUT_CHECK(is_run(folder), folder.string(), " is not a run folder: it has no run.json");
+  GAMUT_CHECK(is_run(folder), folder.string(), " is not a run folder: it has no run.json and no checkpoints");
   settings.resume = folder;
 }
 

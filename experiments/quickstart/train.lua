@@ -52,7 +52,7 @@ local run = train.start{
 local function validate()
   return eval.bits_per_byte{
     model = model, set = corpus.val, tokenizer = tokenizer,
-    context = config.context, batch = config.batch, max_tokens = config.eval_tokens,
+    context = config.context, batch = config.batch, max_tokens = config.eval_tokens, autocast = config.autocast,
   }
 end
 

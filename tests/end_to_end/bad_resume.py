@@ -5,6 +5,7 @@ data, no room, no permission. Each gives one clear sentence and an exit status o
 step before and a word about it; no good checkpoint is ever lost."""
 
 import hashlib
+import json
 import os
 import pathlib
 import resource
@@ -47,9 +48,9 @@ class Scenario:
         check(len(said) == 1, f"{name}: said {len(said)} times, once is enough:\n{output}")
         check(self.contents() == self.before, f"{name}: the checkpoints changed")
 
-    def recovers(self, reference, expected=()):
+    def recovers(self, reference, expected=(), arguments=()):
         """Going on works, says all of `expected`, and ends as the run that was never interrupted."""
-        status, output = self.resume()
+        status, output = self.resume(*arguments)
         check(status == 0, f"{self.run.name}: exit status {status}:\n{output}")
         for words in expected:
             check(words in output, f"{self.run.name}: no `{words}` in:\n{output}")
@@ -123,6 +124,62 @@ def changed_data(scenario, reference):
     scenario.recovers(reference)
 
 
+def edit_record(scenario, change):
+    path = scenario.run / "run.json"
+    record = json.loads(path.read_text())
+    change(record)
+    path.write_text(json.dumps(record))
+
+
+def lost_record(scenario, reference):
+    (scenario.run / "run.json").unlink()
+    scenario.refused(["run.json is missing", "--accept run.json"])
+    scenario.recovers(reference, ["run.json was missing"], ["--accept", "run.json"])
+    check(json.loads((scenario.run / "run.json").read_text())["status"] == "finished", "no new record")
+
+
+def damaged_record(scenario, reference):
+    os.truncate(scenario.run / "run.json", 200)
+    scenario.refused(["run.json is damaged", "--accept run.json"])
+    scenario.recovers(reference, ["run.json was missing or damaged"], ["--accept", "run.json"])
+
+
+def lost_configuration(scenario, _):
+    (scenario.run / "config.yaml").unlink()
+    scenario.refused(["config.yaml is missing"])
+
+
+def other_plugin_version(scenario, reference):
+    def older(record):
+        next(p for p in record["plugins"] if p["name"] == "gdn")["version"] = "0.0.9"
+    edit_record(scenario, older)
+    scenario.refused(["mixer `gdn` was version 0.0.9 and is now", "--accept plugin:gdn"])
+    scenario.refused(["mixer `gdn` was version 0.0.9"], "--accept", "plugin:attention")
+    scenario.recovers(reference, ["mixer `gdn` was version 0.0.9"], ["--accept", "plugin:gdn"])
+
+
+def other_plugin_build(scenario, reference):
+    def rebuilt(record):
+        next(p for p in record["plugins"] if p["name"] == "muon")["sha256"] = "0" * 64
+    edit_record(scenario, rebuilt)
+    scenario.recovers(reference, ["optimizer `muon` is another build of version"])
+    events = [line for line in (scenario.run / "metrics.jsonl").read_text().splitlines() if "another build" in line]
+    check(len(events) == 1, f"{len(events)} events tell of the other build")
+
+
+def dry_run(scenario, reference):
+    """Going on for show changes nothing, also from an older step."""
+    def everything():
+        return {f: f.read_bytes() for f in scenario.run.rglob("*") if f.is_file()}
+    before = everything()
+    for step in ("step_000012", "step_000009"):
+        command = scenario.study.command(scenario.run, "--dry-run", "--resume", scenario.run / "checkpoints" / step)
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        check(result.returncode == 0 and "tokens/s" in result.stdout, f"{step}: {result.stdout}{result.stderr}")
+        check(everything() == before, f"a dry run from {step} changed the run's folder")
+    scenario.recovers(reference)
+
+
 def file_size_limit(scenario, reference):
     """The model's file does not fit under the limit; what the run writes before does."""
     limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))  # noqa: E731
@@ -182,7 +239,8 @@ def read_only(scenario, reference):
 
 
 SCENARIOS = [damaged_newest, foreign_newest, truncated_newest, all_damaged, no_checkpoint_there, changed_configuration,
-             changed_model, unknown_setting, other_data, changed_data, file_size_limit, injected("ENOSPC", "No space left on device"),
+             changed_model, unknown_setting, other_data, changed_data, lost_record, damaged_record, lost_configuration,
+             other_plugin_version, other_plugin_build, dry_run, file_size_limit, injected("ENOSPC", "No space left on device"),
              injected("EIO", "Input/output error"), on_small_disk, read_only]
 
 

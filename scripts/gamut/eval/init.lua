@@ -3,6 +3,7 @@
 local gamut = require "gamut"
 local check = require "gamut.data.options"
 local data = require "gamut.data"
+local finally = require "gamut.finally"
 
 local eval = {}
 
@@ -22,10 +23,8 @@ end
 local function in_evaluation(model, fn)
   local was_training = type(model) == "table" and model.training
   if was_training then model:eval() end
-  local results = table.pack(pcall(gamut.no_grad, fn))
-  if was_training then model:train() end
-  if not results[1] then error(results[2], 0) end
-  return table.unpack(results, 2, results.n)
+  local _ <close> = finally(function() if was_training then model:train() end end)
+  return gamut.no_grad(fn)
 end
 
 -- The sum of a batch's losses as a Lua number, which is a double.

@@ -1,5 +1,6 @@
 -- Sampling from a model that carries a state: the prompt in one call, then one step a call.
 local gamut = require "gamut"
+local finally = require "gamut.finally"
 
 ---@class gamut.nn.SampleOptions
 ---@field temperature? number default 1; 0 takes the most likely
@@ -80,10 +81,8 @@ local GENERATE_OPTIONS = {
 local function evaluating(model, fn)
   local training = model.training
   model:eval()
-  local succeeded, result = pcall(gamut.no_grad, fn)
-  model:train(training)
-  if not succeeded then error(result, 0) end
-  return result
+  local _ <close> = finally(function() model:train(training) end)
+  return gamut.no_grad(fn)
 end
 
 ---Continues a prompt: [batch, time] or [batch, codebooks, time] in, the same with `steps` more out.

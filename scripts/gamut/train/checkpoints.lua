@@ -31,7 +31,8 @@ function checkpoints.save(run)
   local _, warnings = store.save{
     dir = run.folder:path("checkpoints"), step = run.step, keep = run.keep_checkpoints, files = files,
     state = {
-      step = run.step, tokens = run.tokens, elapsed = run.elapsed, data = run.data:state(),
+      step = run.step, tokens = run.tokens, elapsed = run:seconds(), seconds = run.folder:seconds(),
+      rate_factor = run.rate_factor, data = run.data:state(),
       data_fingerprint = run.data.fingerprint, guard = run.guard:state(),
     },
   }
@@ -70,8 +71,8 @@ function checkpoints.restore(run)
   run.data:load_state(state.data)
   run.guard:load_state(state.guard)
   run.step, run.tokens, run.elapsed = state.step, state.tokens, state.elapsed
-  run.saved_step = run.step
-  store.supersede_after(folder, run.step)
+  run.rate_factor, run.seconds_before, run.saved_step = state.rate_factor, state.seconds, run.step
+  if not run.dry_run then store.supersede_after(folder, run.step) end
   gamut.set_rng_state(files.rng.cpu)
   if files.rng.cuda and gamut.cuda_available() then gamut.set_rng_state(files.rng.cuda, "cuda") end
 end

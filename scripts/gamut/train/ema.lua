@@ -2,6 +2,7 @@
 -- copy of the initial weights, without bias correction, as the published studies do it.
 
 local gamut = require "gamut"
+local finally = require "gamut.finally"
 
 local Ema = {}
 Ema.__index = Ema
@@ -27,10 +28,8 @@ end
 -- Runs `fn` with the averaged weights in the model, and puts the trained ones back, also on error.
 function Ema:swapped(fn, ...)
   self:exchange()
-  local results = table.pack(pcall(fn, ...))
-  self:exchange()
-  if not results[1] then error(results[2], 0) end
-  return table.unpack(results, 2, results.n)
+  local _ <close> = finally(function() self:exchange() end)
+  return fn(...)
 end
 
 function Ema:exchange()
@@ -52,6 +51,9 @@ function Ema:state()
 end
 
 function Ema:load_state(tensors)
+  if not tensors then
+    error("the checkpoint holds no EMA: the run was without one when it was saved; take `ema` out of train.start, or begin a new run", 0)
+  end
   gamut.no_grad(function()
     for i, entry in ipairs(self.named) do
       local saved = tensors[entry[1]]

@@ -1,19 +1,14 @@
 -- The run folder: run.json, config.yaml, metrics.jsonl, events.*, samples/, checkpoints/, report.html.
 
 local gamut = require "gamut"
-local config = require "gamut.native.config"
-local context = require "gamut.train.context"
 local json = require "gamut.native.json"
 local provenance = require "gamut.train.provenance"
+local resume = require "gamut.train.resume"
 local system = require "gamut.native.system"
 local telemetry = require "gamut.native.telemetry"
 
 local Folder = {}
 Folder.__index = Folder
-
-local function read_json(path)
-  return json.decode(system.read_file(path))
-end
 
 -- A new folder for a new run, or the folder of the run that is resumed. Nothing is written yet.
 local function open(run)
@@ -22,8 +17,8 @@ local function open(run)
   for _, name in ipairs(settings.accept) do self.accepted[name] = true end
   self.root = settings.resume or settings.run_dir or self:default_root(run)
   if settings.resume then
-    self.record = read_json(self:path("run.json"))
-    self:check_config(run)
+    self.record = resume.record(self)
+    self.notes = resume.check(self, self.record, run.config, settings.script)
   elseif not settings.dry_run and system.exists(self:path("run.json")) then
     error(("%s already holds a run; resume it with `--resume %s`, or choose another --run-dir")
       :format(self.root, self.root), 0)
@@ -53,26 +48,13 @@ function Folder:accepts(name)
   return self.accepted[name] or self.accepted.all
 end
 
--- A resumed run keeps its configuration; every change must be accepted by name.
-function Folder:check_config(run)
-  local changes = {}
-  for _, change in ipairs(config.diff(self:path("config.yaml"), run.config)) do
-    if not self:accepts(change.key) then
-      changes[#changes + 1] = ("%s was %s and is now %s (--accept %s)"):format(change.key, change.old, change.new, change.key)
-    end
-  end
-  if #changes > 0 then
-    context.refuse(("%s was started with another configuration: %s"):format(self.root, table.concat(changes, "; ")))
-  end
-end
-
 -- Called once everything is built and, where asked for, restored: from here on there is a folder.
 function Folder:begin(run)
   if run.dry_run then return end
   system.make_directories(self:path("samples"))
   self:write("config.yaml", run.config:dump())
   self.began = system.monotonic()
-  self.time_before = self.record and self.record.seconds or 0
+  self.time_before = run.seconds_before or self.record and self.record.seconds or 0
   self.record = provenance.record(run, self.record)
   local resumed = {resume_step = self.settings.resume and run.step}
   self.metrics = telemetry.metrics(self:path("metrics.jsonl"), resumed)
@@ -83,6 +65,7 @@ function Folder:begin(run)
   self:write_record("running", run)
   if self.settings.resume then
     for _, note in ipairs(run.restore_notes or {}) do self:event(run, "checkpoint", note) end
+    for _, note in ipairs(self.notes) do self:event(run, "changed", note) end
     self:event(run, "resumed", ("resumed at step %d in %s"):format(run.step, self.root))
   end
 end
@@ -139,6 +122,7 @@ end
 
 -- Something worth knowing that is no number: said on the terminal, kept, and shown in the report.
 function Folder:event(run, kind, message)
+  if run.dry_run then return io.stderr:write(message, "\n") end
   self.metrics:write(run.step, {time = self:seconds(), event = kind, message = message})
   self.progress:note(message)
 end
@@ -157,8 +141,8 @@ function Folder:close(run, status)
 end
 
 function Folder:stopped(run, reason)
-  if run.dry_run then return end
   self:event(run, "stopped", ("%s after step %d"):format(reason, run.step))
+  if run.dry_run then return end
   self:close(run, "stopped")
   io.stderr:write(("Go on with: gamut run %s --resume %s\n"):format(self.settings.script, self.root))
 end
@@ -182,12 +166,17 @@ function Folder:finish_dry_run(run)
   local peak = telemetry.memory().resident_peak
   print(run.model:describe())
   print(("tokens a step   %d"):format(run.tokens_per_step))
-  print(("one step        %.3f s (the second of two)"):format(run.step_seconds))
-  print(("tokens/s        %.0f"):format(run.tokens_per_step / run.step_seconds))
   print(("peak memory     %.0f MB"):format(peak / 2 ^ 20))
+  if not run.step_seconds then
+    print(("one step        there is none left: the run is over at step %d"):format(run.step))
+    os.exit(0, true)
+  end
+  print(("one step        %.3f s (the last of %d)"):format(run.step_seconds, run.step - run.first_step))
+  print(("tokens/s        %.0f"):format(run.tokens_per_step / run.step_seconds))
   if run.total_steps then
+    local left = run.total_steps - run.first_step
     print(("whole run       about %s for %d steps, evaluation and checkpoints not counted")
-      :format(duration(run.step_seconds * run.total_steps), run.total_steps))
+      :format(duration(run.step_seconds * left), left))
   end
   os.exit(0, true)
 end

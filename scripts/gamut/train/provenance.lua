@@ -35,7 +35,7 @@ local function processor()
 end
 
 -- The plugins that this run uses: what they call themselves and the hash of the file.
-local function used_plugins()
+function provenance.used_plugins()
   local used = json.array{}
   for _, plugin in ipairs(plugins.list()) do
     if plugin.is_open then
@@ -48,6 +48,11 @@ local function used_plugins()
   return used
 end
 
+local function device_of(model)
+  local first = model:parameters()[1]
+  return first and first.device or "cpu"
+end
+
 -- The record of a run; `earlier` is the one of the run that is resumed, whose start it keeps.
 function provenance.record(run, earlier)
   local settings = run.settings
@@ -57,9 +62,9 @@ function provenance.record(run, earlier)
     script_sha256 = system.sha256(settings.script),
     started = earlier and earlier.started or now, resumed = earlier and earlier.resumed or json.array{},
     git = provenance.git(settings.script_dir),
-    gamut = gamut.version, libtorch = gamut.libtorch_version, plugins = used_plugins(),
+    gamut = gamut.version, libtorch = gamut.libtorch_version, plugins = provenance.used_plugins(),
     device = {
-      kind = gamut.cuda_available() and "cuda" or "cpu", processor = processor(),
+      kind = device_of(run.model), processor = processor(),
       threads = gamut.num_threads(), host = output_of("hostname"),
     },
     data = run.data.fingerprint, parameters = run.model:parameter_count(), describe = run.model:describe(),

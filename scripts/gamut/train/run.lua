@@ -6,6 +6,7 @@
 local gamut = require "gamut"
 local checkpoints = require "gamut.train.checkpoints"
 local context = require "gamut.train.context"
+local finally = require "gamut.finally"
 local folder = require "gamut.train.folder"
 local guard = require "gamut.train.guard"
 local system = require "gamut.native.system"
@@ -58,6 +59,8 @@ local function start(options)
   run.base_rates = run:rates()
   run.folder = folder.open(run)
   if settings.resume then checkpoints.restore(run) end
+  run.first_step = run.step
+  run.over = run:is_over()
   run.folder:begin(run)
   run.model:train()
   return run
@@ -73,6 +76,15 @@ function Run:rates()
   return rates
 end
 
+-- Whether `steps` or the time budget is reached. Asked once a step, when its update is done, so that
+-- what is due at the last step knows that this is it.
+function Run:is_over()
+  return self.total_steps and self.step >= self.total_steps
+    or self.budget_seconds and self:seconds() >= self.budget_seconds or false
+end
+
+local DRY_STEPS = 2
+
 -- Iterates over the steps still to do: `for step in run:steps() do`. Ends at `steps`, at the time
 -- budget, or, after a checkpoint, on SIGINT and SIGTERM.
 function Run:steps()
@@ -80,9 +92,10 @@ function Run:steps()
     self:close_step()
     local signal = gamut.interrupted()
     if signal then self:stop("interrupted by " .. signal, signal == "SIGTERM" and 143 or 130) end
-    if self.dry_run and self.step >= 2 then self.folder:finish_dry_run(self) end
-    if self.total_steps and self.step >= self.total_steps then return nil end
-    if self.budget_seconds and self.elapsed >= self.budget_seconds then return nil end
+    if self.dry_run and (self.over or self.step >= self.first_step + DRY_STEPS) then
+      self.folder:finish_dry_run(self)
+    end
+    if self.over then return nil end
     self.current = self.step + 1
     self.step_started, self.step_untimed = system.monotonic(), 0.0
     return self.current
@@ -98,10 +111,19 @@ function Run:close_step()
   self.current = nil
 end
 
--- Seconds of training up to now. Evaluation, sampling and checkpoints inside run:untimed don't count.
+-- Seconds of the step in hand up to now, nil between steps. What runs inside run:untimed does not count.
+function Run:seconds_in_step()
+  return self.step_started and system.monotonic() - self.step_started - self.step_untimed
+end
+
+-- Seconds of training up to now; `run.elapsed` is those of the finished steps.
+function Run:seconds()
+  return self.elapsed + (self:seconds_in_step() or 0.0)
+end
+
 function Run:stop_clock()
   if not self.step_started then return end
-  self.step_seconds = system.monotonic() - self.step_started - self.step_untimed
+  self.step_seconds = self:seconds_in_step()
   self.elapsed = self.elapsed + self.step_seconds
   self.step_started = nil
 end
@@ -109,10 +131,10 @@ end
 -- Runs `fn` outside of the training clock.
 function Run:untimed(fn, ...)
   local began = system.monotonic()
-  local results = table.pack(pcall(fn, ...))
-  if self.step_started then self.step_untimed = self.step_untimed + system.monotonic() - began end
-  if not results[1] then error(results[2], 0) end
-  return table.unpack(results, 2, results.n)
+  local _ <close> = finally(function()
+    if self.step_started then self.step_untimed = self.step_untimed + system.monotonic() - began end
+  end)
+  return fn(...)
 end
 
 -- Forward and backward over `count` micro-batches: `micro_step` returns the mean loss of one. The
@@ -144,10 +166,12 @@ function Run:healthy(loss, norm)
     return true
   end
   self.guard.skips, self.guard.consecutive = self.guard.skips + 1, self.guard.consecutive + 1
-  self.folder:event(self, "skipped", ("step %d skipped: %s"):format(self.current, complaint))
   self:advance()
+  -- After advance: the line belongs to this step, so a resume from the step before drops it.
+  self.folder:event(self, "skipped", ("step %d skipped: %s"):format(self.step, complaint))
   if self.guard.action == "stop" or self.guard.consecutive > self.guard.max_skips then
-    self:stop(("stopped by the guard after %d bad steps in a row"):format(self.guard.consecutive), 1)
+    local count = self.guard.consecutive
+    self:stop(("stopped by the guard after %d bad step%s in a row"):format(count, count == 1 and "" or "s"), 1)
   end
   return false
 end
@@ -169,18 +193,19 @@ function Run:advance()
   for _, optimizer in ipairs(self.optimizers) do optimizer:zero_grad() end
   self.step = self.current
   self.tokens = self.tokens + self.tokens_per_step
+  self.over = self:is_over()
 end
 
 -- Tokens a second of the step in hand, on the training clock.
 function Run:pace()
-  local seconds = self.step_started and system.monotonic() - self.step_started - self.step_untimed or self.step_seconds
+  local seconds = self:seconds_in_step() or self.step_seconds
   return seconds and seconds > 0 and self.tokens_per_step / seconds or nil
 end
 
 -- Whether something done every `interval` steps is due now; also at the last step.
 function Run:due(interval)
   if self.dry_run or not interval or interval <= 0 then return false end
-  return self.step % interval == 0 or self.step == self.total_steps
+  return self.step % interval == 0 or self.over
 end
 
 -- Records numbers under their names for this step: metrics.jsonl, TensorBoard, the progress line.
