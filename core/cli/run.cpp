@@ -96,9 +96,10 @@ void add_run(CLI::App& app, Context& context) {
           "Go on with a run: `latest` (the default), a run folder, or one of its checkpoints")
       ->expected(0, 1)
       ->default_str("latest");
-  verb->add_option("--accept", request->accept,
-                   "Changes that a resumed run may have: a configuration key, `data`, `plugin:NAME`,\n"
-                   "`run.json` (lost or damaged), or `all`")
+  verb->add_option(
+          "--accept", request->accept,
+          "Changes that a resumed run may have: a configuration key, `data`, `plugin:NAME`,\n"
+          "`run.json` (lost or damaged), or `all`")
       ->expected(1)
       ->take_all();
   verb->add_flag("--dry-run", request->dry_run,

@@ -82,7 +82,8 @@ void resolve_resume(const RunRequest& request, RunSettings& settings) {
               " to resume");
   settings.resume_step = step_of(folder);
   if (settings.resume_step) folder = fs::absolute(folder).parent_path().parent_path();
-  GAMUT_CHECK(is_run(folder), folder.string(), " is not a run folder: it has no run.json and no checkpoints");
+  GAMUT_CHECK(is_run(folder), folder.string(),
+              " is not a run folder: it has no run.json and no checkpoints");
   settings.resume = folder;
 }
 

@@ -39,7 +39,11 @@ void Scope::close() {
 
 void Scope::release() {
   if (!open_) return;
-  leave();
+  // Scopes inside it may be running: they stay open, and lie in the one around it from now on.
+  Scope** link = &state_.scope;
+  while (*link != this) link = &(*link)->outer_;
+  *link = outer_;
+  open_ = false;
   while (sentinel_.next != &sentinel_) {
     TensorBox* box = sentinel_.next;
     box->unlink();

@@ -1,5 +1,8 @@
 #include "script/signals.h"
 
+#include <unistd.h>
+
+#include <cerrno>
 #include <csignal>
 #include <cstdlib>
 
@@ -26,7 +29,14 @@ void on_signal(int signal) {
     std::raise(signal);
     return;
   }
-  if (mode == OnSignal::note) return;
+  if (mode == OnSignal::note) {
+    constexpr char kSaid[] = "\ngamut: stopping after this step; once more stops at once\n";
+    const int before = errno;
+    const auto written = write(STDERR_FILENO, kSaid, sizeof kSaid - 1);
+    static_cast<void>(written);  // there may be nobody to tell
+    errno = before;
+    return;
+  }
   detail::raise_pending = true;
   if (hooked) {
     lua_sethook(hooked, stop_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);

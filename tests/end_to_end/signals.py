@@ -33,6 +33,7 @@ def main():
             continue
         check(status == 128 + which, f"{which.name} gave exit status {status}:\n{output}")
         check(f"interrupted by {which.name}" in output and "--resume" in output, f"not said:\n{output}")
+        check("stopping after this step" in output, f"the signal was not answered at once:\n{output}")
         check(steps_of(run), f"{which.name} left no checkpoint:\n{output}")
         check((run / "report.html").exists(), "a stopped run has no report")
         study.complete(run)

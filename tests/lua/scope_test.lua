@@ -156,4 +156,16 @@ test("scopes give memory back at once", function()
   is_true(peak < 40, ("peak grew by %.0f MiB"):format(peak))
 end)
 
+test("a dropped scope that is collected leaves running scopes inside it alone", function()
+  gamut.new_scope() -- dropped at once
+  local sum = gamut.scope(function()
+    local x = gamut.ones{4}
+    collectgarbage()
+    collectgarbage()
+    local y = gamut.ones{4} -- made in the running scope, after the collection
+    return x:add(y):sum():item()
+  end)
+  equal(sum, 8.0)
+end)
+
 testing.finish()

@@ -24,6 +24,9 @@ end
 
 function checkpoints.save(run)
   if run.saved_step == run.step then return end
+  if run.ema and run.ema.is_swapped then
+    error("a checkpoint inside ema:swapped would save the averaged weights as the trained ones; take it outside", 0)
+  end
   local files = {
     model = run.model:state_dict(), optimizer = optimizer_tensors(run), rng = random_tensors(),
     ema = run.ema and run.ema:state() or nil,

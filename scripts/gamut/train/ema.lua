@@ -28,7 +28,11 @@ end
 -- Runs `fn` with the averaged weights in the model, and puts the trained ones back, also on error.
 function Ema:swapped(fn, ...)
   self:exchange()
-  local _ <close> = finally(function() self:exchange() end)
+  self.is_swapped = true
+  local _ <close> = finally(function()
+    self:exchange()
+    self.is_swapped = false
+  end)
   return fn(...)
 end
 
