@@ -1,0 +1,32 @@
+-- Runs the script of the experiment that GAMUT_EXPERIMENT names, as it is, and prints the gradient norm of
+-- every tensor at its first step, in double precision: one line `golden {"name": norm, ...}`.
+
+local gamut = require "gamut"
+local json = require "gamut.native.json"
+
+-- The run verb has noted this script; the experiment is to see itself and the config.yaml beside it.
+local settings = package.loaded["gamut.native.run"]
+local folder = os.getenv "GAMUT_EXPERIMENT"
+settings.script, settings.config_path = folder .. "/train.lua", folder .. "/config.yaml"
+
+local train = gamut.train
+local clip, start, model = train.clip_grad_norm, train.start, nil
+
+function train.start(options)
+  model = options.model
+  return start(options)
+end
+
+function train.clip_grad_norm(...)
+  if model then
+    local norms = {}
+    for _, entry in ipairs(model:named_parameters()) do
+      norms[entry[1]] = entry[2].grad and entry[2].grad:to{dtype = "float64"}:norm():item() or -1.0
+    end
+    print("golden " .. json.encode(norms))
+    model = nil
+  end
+  return clip(...)
+end
+
+dofile(settings.script)
