@@ -9,6 +9,13 @@ local settings = package.loaded["gamut.native.run"]
 local folder = os.getenv "GAMUT_EXPERIMENT"
 settings.script, settings.config_path = folder .. "/train.lua", folder .. "/config.yaml"
 
+-- By default the dtype of Muon's products depends on the processor.
+local muon = gamut.optim.muon
+function gamut.optim.muon(options)
+  options.ns_dtype = "float32"
+  return muon(options)
+end
+
 local train = gamut.train
 local clip, start, model = train.clip_grad_norm, train.start, nil
 
