@@ -37,7 +37,7 @@ std::string manifest_text(const Manifest& manifest);
 Manifest read_manifest(const std::filesystem::path& folder, int64_t step);
 
 // Compares a file of the step with what the manifest says about it; throws gamut::Error.
-void verify_file(const files::MappedFile& file, const std::filesystem::path& path, const files::Digest& expected,
-                 Verify verify);
+void verify_file(const files::MappedFile& file, const std::filesystem::path& path,
+                 const files::Digest& expected, Verify verify);
 
 }  // namespace gamut::checkpoint

@@ -8,8 +8,8 @@
 #include <memory>
 #include <string>
 
-#include "files/file.h"
 #include "checkpoint/safetensors_header.h"
+#include "files/file.h"
 
 namespace gamut::checkpoint {
 

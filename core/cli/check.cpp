@@ -81,7 +81,7 @@ int check_plugin(host::Registry& registry, const host::PluginInfo& info,
   fill_in_required(table, options);
   report.check("declared options", [&] {
     host::check_table(table, context);
-    return std::to_string(table.size()) + " options";
+    return std::to_string(table.size()) + (table.size() == 1 ? " option" : " options");
   });
   if (info.kind == "mixer") check_mixer(registry, info, table, options, report);
   if (info.kind == "tokenizer") {
@@ -93,7 +93,8 @@ int check_plugin(host::Registry& registry, const host::PluginInfo& info,
     };
     host::check_optimizer(make, table, options, report);
   }
-  return report.finish(context + " " + info.version) ? kSuccess : kBadPlugin;
+  return report.finish(info.version.empty() ? context : context + " " + info.version) ? kSuccess
+                                                                                      : kBadPlugin;
 }
 
 bool is_script(const std::string& plugin) {

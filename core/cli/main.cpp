@@ -1,5 +1,6 @@
 // The program: reads the command line, runs one verb. See the other files of this folder.
 #include <ATen/Parallel.h>
+#include <c10/util/StringUtil.h>
 #include <gamut/error.h>
 #include <torch/headeronly/version.h>
 
@@ -10,6 +11,7 @@
 #include "script/cuda.h"
 #include "script/lua.h"
 #include "script/signals.h"
+#include "text/nearest.h"
 
 namespace gamut::cli {
 
@@ -35,7 +37,11 @@ void add_global_options(CLI::App& app, Context& context) {
                  "Folders searched for plugins before GAMUT_PLUGIN_PATH and the installation")
       ->delimiter(':');
   app.add_option("--threads", context.threads, "Threads that an operator may use")
-      ->check(CLI::PositiveNumber);
+      ->check([](const std::string& text) {
+        int count = 0;
+        const bool fits = CLI::detail::lexical_cast(text, count) && count >= 1;
+        return fits ? std::string() : "`" + text + "` is not a number of threads; 1 or more are";
+      });
   app.add_option_function<std::string>(
          "--traceback", [&](const std::string& how) { context.full_traceback = how == "full"; },
          "`full` shows every Lua frame and the C++ stack of LibTorch's errors")
@@ -45,6 +51,46 @@ void add_global_options(CLI::App& app, Context& context) {
   app.footer(
       "Exit codes: 0 success, 1 script failed, 2 usage, 3 configuration, 4 plugin,\n"
       "130 and 143 ended by SIGINT and SIGTERM.");
+}
+
+// The verb that the command line reached, or the program where it named none.
+const CLI::App* reached(const CLI::App* app) {
+  for (const auto* verb = app; verb;) {
+    const auto verbs = verb->get_subcommands();
+    if (verbs.empty()) return verb;
+    verb = verbs.front();
+  }
+  return app;
+}
+
+// What nothing on the command line takes, with the nearest name that there is; "" if all is known.
+std::string unknown_word(const CLI::App& app) {
+  const std::string name = app.get_display_name();
+  for (const std::string& word : app.remaining()) {
+    const bool is_option = word.size() > 1 && word[0] == '-';
+    std::vector<std::string> known;
+    if (is_option) {
+      for (const auto* option : app.get_options()) {
+        if (!option->get_lnames().empty()) known.push_back("--" + option->get_lnames().front());
+      }
+    } else {
+      for (const auto* verb : app.get_subcommands({})) known.push_back(verb->get_name());
+      if (known.empty()) continue;
+    }
+    const std::string unknown = is_option ? word.substr(0, word.find('=')) : word;
+    return c10::str("`", name, "` has no ", is_option ? "option" : "verb", " `", unknown, "`",
+                    text::did_you_mean(unknown, known));
+  }
+  return "";
+}
+
+std::string usage_message(const CLI::App* program, const CLI::Error& error) {
+  const CLI::App* app = reached(program);
+  std::string path;
+  for (const auto* up = app; up; up = up->get_parent()) path = up->get_name() + " " + path;
+  std::string message = unknown_word(*app);
+  if (message.empty()) message = error.what();
+  return c10::str("gamut: ", message, "\n`", path, "--help` shows what it takes.\n");
 }
 
 int run(int argc, char** argv) {
@@ -61,6 +107,7 @@ int run(int argc, char** argv) {
   add_run(app, context);
   add_report(app, context);
   add_compare(app, context);
+  app.failure_message(usage_message);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

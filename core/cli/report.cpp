@@ -22,6 +22,8 @@ int run_line(const Context& context, const char* line, const std::vector<std::st
   }
   script::ScriptError error;
   const bool done = interpreter.call(static_cast<int>(arguments.size()), 0, error);
+  // The chain of calls would be the library's own; the user has no script here.
+  if (!context.full_traceback) error.traceback.clear();
   return done ? kSuccess : report(error);
 }
 

@@ -10,11 +10,11 @@
 #include <optional>
 #include <utility>
 
-#include "files/file.h"
-#include "files/hash.h"
 #include "data/corpus_split.h"
 #include "data/documents.h"
 #include "data/token_set.h"
+#include "files/file.h"
+#include "files/hash.h"
 
 namespace gamut::data {
 namespace {

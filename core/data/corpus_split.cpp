@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
-#include "files/hash.h"
 #include "data/permutation.h"
+#include "files/hash.h"
 
 namespace gamut::data {
 namespace {

@@ -80,7 +80,7 @@ std::string expect_refusal(const std::string& what, const std::function<void()>&
                 "throw gamut::Error: " +
                 error.what());
   } catch (const Error& error) {
-    return error.what();
+    return std::string("refused: ") + error.what();
   }  // other exceptions: LibTorch's, not a sentence of the plugin
   throw Error(what + " is accepted; it should be refused with a gamut::Error");
 }

@@ -179,7 +179,7 @@ std::unique_ptr<Optimizer> Registry::create_optimizer(const std::string& name,
   for (size_t i = 0; i < groups.size(); ++i) {
     OptionMap merged = groups[i].options;
     merged.insert(defaults.begin(), defaults.end());
-    const std::string group = "group " + std::to_string(i) + " of " + context;
+    const std::string group = "group " + std::to_string(i + 1) + " of " + context;
     optimizer->add_group({groups[i].parameters, check_options(table, merged, group)});
   }
   return optimizer;

@@ -249,9 +249,8 @@ int corpus(lua_State* L) {
 void open_classes(lua_State* L) {
   const luaL_Reg none[] = {{nullptr, nullptr}};
   const luaL_Reg set_metamethods[] = {{"__index", guard<set_index>}, {nullptr, nullptr}};
-  const luaL_Reg set_methods[] = {{"read", guard<set_read>},
-                                  {"verify", guard<set_verify>},
-                                  {nullptr, nullptr}};
+  const luaL_Reg set_methods[] = {
+      {"read", guard<set_read>}, {"verify", guard<set_verify>}, {nullptr, nullptr}};
   new_class<SetObject>(L, set_metamethods, set_methods);
   const luaL_Reg loader_methods[] = {{"next", guard<loader_next>},
                                      {"position", guard<loader_position>},
@@ -259,13 +258,11 @@ void open_classes(lua_State* L) {
                                      {"windows", guard<loader_windows>},
                                      {nullptr, nullptr}};
   new_class<LoaderObject>(L, none, loader_methods);
-  const luaL_Reg window_methods[] = {{"at", guard<windows_at>},
-                                     {"counts", guard<windows_counts>},
-                                     {nullptr, nullptr}};
+  const luaL_Reg window_methods[] = {
+      {"at", guard<windows_at>}, {"counts", guard<windows_counts>}, {nullptr, nullptr}};
   new_class<WindowsObject>(L, none, window_methods);
-  const luaL_Reg writer_methods[] = {{"append", guard<writer_append>},
-                                     {"finish", guard<writer_finish>},
-                                     {nullptr, nullptr}};
+  const luaL_Reg writer_methods[] = {
+      {"append", guard<writer_append>}, {"finish", guard<writer_finish>}, {nullptr, nullptr}};
   new_class<WriterObject>(L, none, writer_methods);
 }
 

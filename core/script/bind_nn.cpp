@@ -7,6 +7,7 @@
 
 #include "gamut/error.h"
 #include "ops/ops.h"
+#include "script/place.h"
 #include "script/state.h"
 #include "script/tensor.h"
 #include "script/traceback.h"
@@ -54,6 +55,7 @@ int set_data(lua_State* L) {
 int remember_origin(lua_State* L) {
   BridgeState& state = bridge(L);
   state.origin.message = luaL_checkstring(L, 1);
+  state.origin.place = author_place(L, 1, state.library_folder);
   state.origin.traceback = lua_traceback(L, 1, state.library_folder, state.full_traceback);
   return 0;
 }

@@ -1,10 +1,13 @@
 // gamut.native.telemetry: the metrics file, TensorBoard events, the progress line and memory.
 //
-//   telemetry.metrics(path, {resume_step = n}) -> writer:write(step, {train_loss = 1.5, ...}),
-//   :sync() telemetry.read_metrics(path) -> {series = {name = {step = {...}, value = {...}}},
-//   events = {...}} telemetry.events(folder, {resume_step = n}) -> writer:scalar(tag, step, x),
-//   :text(tag, step, s),
-//                                                  :histogram(tag, step, tensor), :sync(), :path()
+//   telemetry.metrics(path, {resume_step = n})
+//       -> writer:write(step, {train_loss = 1.5, ...}), :sync()
+//   telemetry.read_metrics(path)
+//       -> {series = {name = {step = {...}, value = {...}}}, events = {...}, bad_lines = n}
+//   telemetry.events(folder, {resume_step = n})
+//       -> writer:scalar(tag, step, x), :text(tag, step, s), :histogram(tag, step, tensor),
+//       :sync(),
+//          :path()
 //   telemetry.progress{total_steps =, first_step =, budget_seconds =, spent_seconds =}
 //       -> progress:update(step, {loss =, tokens_per_second =, extras = {{"lr", 1e-3}, ...}}),
 //          :note(text), :finish(), :seconds_left()
@@ -12,16 +15,16 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <memory>
 #include <string>
 
-#include "gamut/error.h"
-#include "script/lua.h"
+#include "script/table_fields.h"
 #include "script/tensor.h"
+#include "script/userdata.h"
 #include "telemetry/events.h"
 #include "telemetry/memory.h"
 #include "telemetry/metrics.h"
 #include "telemetry/progress.h"
-#include "text/nearest.h"
 
 namespace gamut::script {
 namespace {
@@ -30,75 +33,37 @@ using telemetry::EventWriter;
 using telemetry::MetricsWriter;
 using telemetry::Progress;
 
-template <class T>
-struct Meta;
-template <>
-struct Meta<MetricsWriter> {
-  static constexpr const char* name = "gamut.metrics_writer";
+struct MetricsObject {
+  static constexpr const char* kName = "gamut.MetricsWriter";
+  std::unique_ptr<MetricsWriter> writer;
 };
-template <>
-struct Meta<EventWriter> {
-  static constexpr const char* name = "gamut.event_writer";
+struct EventsObject {
+  static constexpr const char* kName = "gamut.EventWriter";
+  std::unique_ptr<EventWriter> writer;
 };
-template <>
-struct Meta<Progress> {
-  static constexpr const char* name = "gamut.progress";
+struct ProgressObject {
+  static constexpr const char* kName = "gamut.Progress";
+  std::unique_ptr<Progress> progress;
 };
 
-// Objects live behind a pointer: a constructor that throws leaves a null one for __gc.
-template <class T, class... Arguments>
-int push_object(lua_State* L, Arguments&&... arguments) {
-  auto* slot =
-      static_cast<std::unique_ptr<T>*>(lua_newuserdatauv(L, sizeof(std::unique_ptr<T>), 0));
-  new (slot) std::unique_ptr<T>();
-  luaL_setmetatable(L, Meta<T>::name);
-  *slot = std::make_unique<T>(std::forward<Arguments>(arguments)...);
-  return 1;
+MetricsWriter& check_metrics(lua_State* L) {
+  return *check_object<MetricsObject>(L, 1).writer;
 }
-
-template <class T>
-T& check_object(lua_State* L, int index) {
-  return **static_cast<std::unique_ptr<T>*>(luaL_checkudata(L, index, Meta<T>::name));
+EventWriter& check_events(lua_State* L) {
+  return *check_object<EventsObject>(L, 1).writer;
 }
-
-template <class T>
-int collect(lua_State* L) {
-  using Pointer = std::unique_ptr<T>;
-  static_cast<Pointer*>(luaL_checkudata(L, 1, Meta<T>::name))->~Pointer();
-  return 0;
-}
-
-template <class T>
-void make_class(lua_State* L, const luaL_Reg* methods) {
-  luaL_newmetatable(L, Meta<T>::name);
-  lua_pushcfunction(L, collect<T>);
-  lua_setfield(L, -2, "__gc");
-  lua_newtable(L);
-  luaL_setfuncs(L, methods, 0);
-  lua_setfield(L, -2, "__index");
-  lua_pop(L, 1);
-}
-
-// Options accepted and ignored are worse than an error.
-void check_options(lua_State* L, int index, const std::vector<std::string>& known) {
-  if (lua_isnoneornil(L, index)) return;
-  luaL_checktype(L, index, LUA_TTABLE);
-  for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
-    lua_pushvalue(L, -2);
-    const std::string name = luaL_tolstring(L, -1, nullptr);
-    lua_pop(L, 2);
-    GAMUT_CHECK(std::count(known.begin(), known.end(), name), "unknown option `", name, "`",
-                text::did_you_mean(name, known));
-  }
+Progress& check_progress(lua_State* L) {
+  return *check_object<ProgressObject>(L, 1).progress;
 }
 
 std::optional<double> number_field(lua_State* L, int table, const char* name) {
   std::optional<double> value;
-  if (lua_istable(L, table) && lua_getfield(L, table, name) != LUA_TNIL) {
+  if (push_field(L, table, name)) {
     GAMUT_CHECK(lua_type(L, -1) == LUA_TNUMBER, "`", name, "` is a number, not a ",
                 luaL_typename(L, -1));
     value = lua_tonumber(L, -1);
   }
+  lua_pop(L, 1);
   return value;
 }
 
@@ -120,8 +85,10 @@ int64_t check_step(lua_State* L, int index) {
 
 int metrics(lua_State* L) {
   const std::string path = luaL_checkstring(L, 1);
-  check_options(L, 2, {"resume_step"});
-  return push_object<MetricsWriter>(L, path, step_field(L, 2, "resume_step"));
+  check_fields(L, 2, "telemetry.metrics", {"resume_step"});
+  push_object(
+      L, MetricsObject{std::make_unique<MetricsWriter>(path, step_field(L, 2, "resume_step"))});
+  return 1;
 }
 
 telemetry::MetricValue check_metric(lua_State* L, int index, const std::string& name) {
@@ -146,7 +113,7 @@ bool comes_before(const std::string& a, const std::string& b) {
 }
 
 int metrics_write(lua_State* L) {
-  auto& writer = check_object<MetricsWriter>(L, 1);
+  auto& writer = check_metrics(L);
   const int64_t step = check_step(L, 2);
   luaL_checktype(L, 3, LUA_TTABLE);
   telemetry::MetricFields fields;
@@ -163,7 +130,7 @@ int metrics_write(lua_State* L) {
 }
 
 int metrics_sync(lua_State* L) {
-  check_object<MetricsWriter>(L, 1).sync();
+  check_metrics(L).sync();
   return 0;
 }
 
@@ -216,18 +183,20 @@ int read_metrics(lua_State* L) {
 
 int events(lua_State* L) {
   const std::string folder = luaL_checkstring(L, 1);
-  check_options(L, 2, {"resume_step"});
-  return push_object<EventWriter>(L, folder, step_field(L, 2, "resume_step"));
+  check_fields(L, 2, "telemetry.events", {"resume_step"});
+  push_object(L,
+              EventsObject{std::make_unique<EventWriter>(folder, step_field(L, 2, "resume_step"))});
+  return 1;
 }
 
 int events_scalar(lua_State* L) {
-  auto& writer = check_object<EventWriter>(L, 1);
+  auto& writer = check_events(L);
   writer.scalar(luaL_checkstring(L, 2), check_step(L, 3), luaL_checknumber(L, 4));
   return 0;
 }
 
 int events_text(lua_State* L) {
-  auto& writer = check_object<EventWriter>(L, 1);
+  auto& writer = check_events(L);
   size_t size = 0;
   const char* text = luaL_checklstring(L, 4, &size);
   writer.text(luaL_checkstring(L, 2), check_step(L, 3), std::string(text, size));
@@ -235,7 +204,7 @@ int events_text(lua_State* L) {
 }
 
 int events_histogram(lua_State* L) {
-  auto& writer = check_object<EventWriter>(L, 1);
+  auto& writer = check_events(L);
   const at::Tensor values = check_tensor(L, 4).detach().to(at::kCPU, at::kDouble).contiguous();
   const double* data = values.const_data_ptr<double>();
   writer.histogram(luaL_checkstring(L, 2), check_step(L, 3), {data, data + values.numel()});
@@ -243,25 +212,28 @@ int events_histogram(lua_State* L) {
 }
 
 int events_path(lua_State* L) {
-  lua_pushstring(L, check_object<EventWriter>(L, 1).path().c_str());
+  lua_pushstring(L, check_events(L).path().c_str());
   return 1;
 }
 
 int events_sync(lua_State* L) {
-  check_object<EventWriter>(L, 1).sync();
+  check_events(L).sync();
   return 0;
 }
 
 // Progress
 
 int progress(lua_State* L) {
-  check_options(L, 1, {"total_steps", "first_step", "budget_seconds", "spent_seconds"});
+  check_fields(L, 1, "telemetry.progress",
+               {"total_steps", "first_step", "budget_seconds", "spent_seconds"});
   telemetry::ProgressPlan plan;
   plan.total_steps = step_field(L, 1, "total_steps").value_or(0);
   plan.first_step = step_field(L, 1, "first_step").value_or(0);
   plan.budget_seconds = number_field(L, 1, "budget_seconds").value_or(0);
   plan.spent_seconds = number_field(L, 1, "spent_seconds").value_or(0);
-  return push_object<Progress>(L, plan, telemetry::ProgressOutput::standard_error());
+  push_object(L, ProgressObject{std::make_unique<Progress>(
+                     plan, telemetry::ProgressOutput::standard_error())});
+  return 1;
 }
 
 // {{"lr", 0.001}, {"val_bpb", "1.92"}}: in this order; numbers in four digits.
@@ -287,11 +259,11 @@ void read_extras(lua_State* L, telemetry::ProgressUpdate& update) {
 }
 
 int progress_update(lua_State* L) {
-  auto& progress = check_object<Progress>(L, 1);
+  auto& progress = check_progress(L);
   telemetry::ProgressUpdate update;
   update.step = check_step(L, 2);
   lua_settop(L, 3);
-  check_options(L, 3, {"loss", "tokens_per_second", "extras"});
+  check_fields(L, 3, "progress:update", {"loss", "tokens_per_second", "extras"});
   update.loss = number_field(L, 3, "loss");
   update.tokens_per_second = number_field(L, 3, "tokens_per_second");
   if (lua_istable(L, 3) && lua_getfield(L, 3, "extras") != LUA_TNIL) read_extras(L, update);
@@ -300,17 +272,17 @@ int progress_update(lua_State* L) {
 }
 
 int progress_note(lua_State* L) {
-  check_object<Progress>(L, 1).note(luaL_checkstring(L, 2));
+  check_progress(L).note(luaL_checkstring(L, 2));
   return 0;
 }
 
 int progress_finish(lua_State* L) {
-  check_object<Progress>(L, 1).finish();
+  check_progress(L).finish();
   return 0;
 }
 
 int progress_seconds_left(lua_State* L) {
-  const std::optional<double> left = check_object<Progress>(L, 1).seconds_left();
+  const std::optional<double> left = check_progress(L).seconds_left();
   left ? lua_pushnumber(L, *left) : lua_pushnil(L);
   return 1;
 }
@@ -346,9 +318,10 @@ int open_telemetry(lua_State* L) {
   const luaL_Reg functions[] = {{"metrics", guard<metrics>}, {"read_metrics", guard<read_metrics>},
                                 {"events", guard<events>},   {"progress", guard<progress>},
                                 {"memory", guard<memory>},   {nullptr, nullptr}};
-  make_class<MetricsWriter>(L, of_metrics);
-  make_class<EventWriter>(L, of_events);
-  make_class<Progress>(L, of_progress);
+  const luaL_Reg none[] = {{nullptr, nullptr}};
+  new_class<MetricsObject>(L, none, of_metrics);
+  new_class<EventsObject>(L, none, of_events);
+  new_class<ProgressObject>(L, none, of_progress);
   luaL_newlib(L, functions);
   return 1;
 }

@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "script/native.h"
+#include "script/place.h"
 #include "script/tensor.h"
 #include "script/traceback.h"
 
@@ -35,12 +36,17 @@ std::string text_of(lua_State* L, int index) {
 // Runs where the error was raised, with the stack still there.
 int handle_error(lua_State* L) {
   const auto& handling = *static_cast<Handling*>(lua_touserdata(L, lua_upvalueindex(1)));
-  handling.error->message = text_of(L, 1);
+  auto& error = *handling.error;
+  error.message = text_of(L, 1);
   const auto& origin = bridge(L).origin;
   const bool raised_again =
-      !origin.message.empty() && handling.error->message.find(origin.message) != std::string::npos;
-  handling.error->traceback =
+      !origin.message.empty() && error.message.find(origin.message) != std::string::npos;
+  error.traceback =
       raised_again ? origin.traceback : lua_traceback(L, 1, handling.library_folder, handling.full);
+  if (handling.full || lua_type(L, 1) != LUA_TSTRING) return 1;
+  const std::string place =
+      raised_again ? origin.place : author_place(L, 1, handling.library_folder);
+  error.message = placed(error.message, place, handling.library_folder);
   return 1;
 }
 

@@ -136,9 +136,8 @@ void open_optimizer_class(lua_State* L) {
                               {"load_state", guard<load_state>},
                               {nullptr, nullptr}};
   new_class<OptimizerObject>(L, metamethods, methods);
-  const luaL_Reg group_metamethods[] = {{"__index", guard<group_index>},
-                                        {"__newindex", guard<group_new_index>},
-                                        {nullptr, nullptr}};
+  const luaL_Reg group_metamethods[] = {
+      {"__index", guard<group_index>}, {"__newindex", guard<group_new_index>}, {nullptr, nullptr}};
   const luaL_Reg none[] = {{nullptr, nullptr}};
   new_class<GroupObject>(L, group_metamethods, none);
 }

@@ -25,6 +25,7 @@ struct BridgeState {
   // An error that the library caught and raised again with more to say, and where it came from.
   struct Origin {
     std::string message;
+    std::string place;
     std::string traceback;
   } origin;
 };

@@ -52,7 +52,7 @@ testing.test("progress knows what it is told and refuses the rest", function()
   progress:update(10, {loss = 1.5, tokens_per_second = 1000, extras = {{"bpb", 1.25}, {"note", "x"}}})
   progress:finish()
   testing.raises(function() progress:update(1, {lss = 1}) end, "did you mean `loss`")
-  testing.raises(function() telemetry.progress{steps = 3} end, "unknown option `steps`")
+  testing.raises(function() telemetry.progress{steps = 3} end, "telemetry.progress has no option `steps`")
 end)
 
 testing.test("memory is in bytes", function()

@@ -136,7 +136,7 @@ TEST(Registry, OptimizerGroupsOverrideDefaults) {
                 registry->create_optimizer("faulty_optimizer",
                                            {{weight("a"), {{"rate", OptionValue(0.5)}}}}, {});
               }),
-              HasSubstr("unknown option `rate` of group 0 of optimizer `faulty_optimizer`"));
+              HasSubstr("unknown option `rate` of group 1 of optimizer `faulty_optimizer`"));
 }
 
 class Scale final : public Mixer {
