@@ -6,8 +6,7 @@
 //       -> {series = {name = {step = {...}, value = {...}}}, events = {...}, bad_lines = n}
 //   telemetry.events(folder, {resume_step = n})
 //       -> writer:scalar(tag, step, x), :text(tag, step, s), :histogram(tag, step, tensor),
-//       :sync(),
-//          :path()
+//          :sync(), :path()
 //   telemetry.progress{total_steps =, first_step =, budget_seconds =, spent_seconds =}
 //       -> progress:update(step, {loss =, tokens_per_second =, extras = {{"lr", 1e-3}, ...}}),
 //          :note(text), :finish(), :seconds_left()
