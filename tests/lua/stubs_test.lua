@@ -45,7 +45,8 @@ end)
 
 test("types and defaults are in the text", function()
   local text = native.operator_stubs()
-  local softmax = "---@param dim integer\n---@param dtype? dtype default nil\n---@return Tensor\nfunction gamut.softmax(self, dim, dtype) end"
+  local softmax = "---@param dim integer\n---@param dtype? dtype default nil\n---@return Tensor\n"
+    .. "function gamut.softmax(self, dim, dtype) end"
   is_true(text:find(softmax, 1, true))
   is_true(text:find("---@param named? {alpha?: number}", 1, true))
   is_true(text:find('["repeat"] = function', 1, true))
