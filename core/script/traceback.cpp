@@ -57,7 +57,7 @@ std::string lua_traceback(lua_State* L, int level, const std::string& library_fo
     text += c10::str("    ", source, ":", frame.currentline, ": in ", frame_name(frame), "\n");
     if (frame.istailcall) text += "    (calls before this one were replaced by it)\n";
   }
-  return text + folded(skipped);
+  return text;
 }
 
 }  // namespace gamut::script

@@ -39,7 +39,9 @@ end
 local function known_names()
   local names = tensor.operator_names("aten")
   for key in next, gamut do names[#names + 1] = key end
-  for key in next, submodules do names[#names + 1] = key end
+  for key in next, submodules do
+    if rawget(gamut, key) == nil then names[#names + 1] = key end
+  end
   return names
 end
 

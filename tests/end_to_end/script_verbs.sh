@@ -20,6 +20,14 @@ f(g.ones{2, 3})' >bad.lua
 expect 1 '^gamut: bad.lua:2: matmul: mat1 and mat2' "$GAMUT" exec bad.lua
 expect 1 '    bad.lua:3: in main chunk' "$GAMUT" exec bad.lua
 expect 1 'Exception raised from' "$GAMUT" --traceback full exec bad.lua
+# A mistake that the library finds is told at the author's line, the library's own line with --traceback full.
+echo 'local nn = require("gamut").nn
+nn.Linear(3)' >library.lua
+expect 1 '^gamut: library.lua:2: nn.Linear takes the widths' "$GAMUT" exec library.lua
+expect 1 'module.lua:[0-9]*: nn.Linear takes the widths' "$GAMUT" --traceback full exec library.lua
+echo 'local gamut = require "gamut"
+gamut.nn.Linear(3, 4)(gamut.ones{2, 5})' >library.lua
+expect 1 '^gamut: library.lua:2: in Linear: linear: mat1 and mat2' "$GAMUT" exec library.lua
 expect 1 'there is no script missing.lua' "$GAMUT" exec missing.lua
 echo 'x = = 1' >syntax.lua
 expect 1 "syntax.lua:1: unexpected symbol near '='" "$GAMUT" exec syntax.lua
@@ -27,6 +35,9 @@ echo 'print("seven") os.exit(7, true)' >seven.lua
 expect 7 seven "$GAMUT" exec seven.lua
 expect 2 'subcommand' "$GAMUT"
 expect 2 'threads' "$GAMUT" --threads none exec ok.lua
+expect 2 'no verb `rn`; did you mean `run`?' "$GAMUT" rn
+expect 2 '`run` has no option `--resme`; did you mean `--resume`?' "$GAMUT" run study --resme
+expect 2 '`0` is not a number of threads' "$GAMUT" --threads 0 exec ok.lua
 expect 0 'LibTorch 2' "$GAMUT" --version
 echo 'print(require("gamut").num_threads())' >threads.lua
 expect 0 '^1$' "$GAMUT" --threads 1 exec threads.lua

@@ -228,7 +228,7 @@ end)
 testing.test("decoder: mistakes in options", function()
   local function refused(options, pattern) testing.raises(function() decoder(options) end, pattern) end
   refused({ d_modle = 3 }, "unknown option `d_modle`; there are codebooks, d_model")
-  refused({ d_model = "16" }, "option `d_model` must be a integer, not string")
+  refused({ d_model = "16" }, "option `d_model` must be an integer, not string")
   refused({ layers = {} }, "layers is empty")
   refused({ mixers = { gdn = {} } }, "mixers.gdn is given, but no layer is `gdn`")
   refused({ mlp = { kind = "gelu", d_ff = 3 } }, "mlp.kind must be swiglu or relu2, not gelu")
@@ -297,6 +297,14 @@ testing.test("sample: top_k, top_p and temperature keep what they should", funct
   testing.raises(function() nn.sample(logits, { topk = 3 }) end, "unknown option `topk`")
   testing.raises(function() nn.sample(logits, { top_p = 0 }) end, "top_p must lie above 0")
   testing.raises(function() nn.generate(decoder(), ids { 1, 0 }, { steps = 1 }) end, "prompt of one token or more")
+end)
+
+testing.test("layers refuse options that they do not have", function()
+  testing.raises(function() nn.Linear(3) end, "nn.Linear takes the widths of its input and output, got 3 and nil")
+  testing.raises(function() nn.Linear(3, 4, {bais = false}) end, "nn.Linear has no option `bais`; did you mean `bias`%?")
+  testing.raises(function() nn.RMSNorm(3, {epsilon = 1}) end, "nn.RMSNorm has no option `epsilon`")
+  testing.raises(function() nn.SwiGLU(3, 4, {bais = false}) end, "nn.SwiGLU has no option `bais`")
+  testing.raises(function() return nn.Liner end, "gamut.nn has no `Liner`; did you mean `Linear`%?")
 end)
 
 testing.finish()

@@ -91,4 +91,11 @@ testing.test("EMA averages from the initial weights and swaps back, also after a
   testing.raises(function() train.ema(model, 1.5) end, "between 0 and 1")
 end)
 
+testing.test("misspelt names and options are refused", function()
+  testing.raises(function() return train.schedule.cosin end, "no `cosin`; did you mean `cosine`%?")
+  testing.raises(function() train.schedule.cosine{warmup = 3} end, "schedule.cosine has no option `warmup`")
+  testing.raises(function() train.schedule.linear_warmdown{} end, "schedule.linear_warmdown needs `warmdown_steps`")
+  testing.raises(function() train.clip_grad_norm(nil, 1) end, "takes a model or a list of tensors, got a nil")
+end)
+
 testing.finish()

@@ -1,7 +1,7 @@
 -- Text documents to token sets: tokenized once, kept in a cache folder, used again.
 
 local gamut = require "gamut"
-local check = require "gamut.data.options"
+local check = require "gamut.options"
 local native = require "gamut.native.data"
 local system = require "gamut.native.system"
 
@@ -76,10 +76,13 @@ end
 ---@return gamut.data.Corpus
 function corpus.text_corpus(options)
   check("data.text_corpus", options, {
-    path = "string", tokenizer = "userdata", cache = "string?", validation = "number?",
+    path = "string", tokenizer = "any", cache = "string?", validation = "number?",
     seed = "integer?",
   })
   local path, tokenizer = options.path, options.tokenizer
+  if type(tokenizer) ~= "userdata" then
+    error(("data.text_corpus: `tokenizer` must be one, such as gamut.tokenizer \"bytes\", not a %s"):format(type(tokenizer)), 2)
+  end
   local made = native.corpus{
     path = path, cache = options.cache or default_cache(), tokenizer = tokenizer,
     validation = options.validation, seed = options.seed, progress = progress_line(path),

@@ -4,9 +4,10 @@
 --   local batches = data.batches(set, {batch = 8, context = 1024, order = "shuffled", seed = 1})
 --   local x, y = batches:next()
 
-local check = require "gamut.data.options"
+local check = require "gamut.options"
 local corpus = require "gamut.data.corpus"
 local native = require "gamut.native.data"
+local strict = require "gamut.strict"
 
 ---@class gamut.data.TokenSet
 ---@field tokens integer
@@ -16,11 +17,11 @@ local native = require "gamut.native.data"
 ---@field read fun(self, begin: integer, count: integer): gamut.Tensor int64 [count], wrapping
 ---@field verify fun(self) reads everything, for ids outside of the vocabulary
 
-local data = {
+local data = strict("gamut.data", {
   batches = require "gamut.data.loader",
   text_corpus = corpus.text_corpus,
   default_text = corpus.default_text,
-}
+})
 
 ---Shards in the format of Parameter Golf as one sequence of tokens.
 ---@param paths string|string[] files, patterns, or folders (their *.bin)

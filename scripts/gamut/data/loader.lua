@@ -1,6 +1,6 @@
 -- Training batches from a token set, in order or shuffled, made ahead of time on a thread.
 
-local check = require "gamut.data.options"
+local check = require "gamut.options"
 local native = require "gamut.native.data"
 
 ---@class gamut.data.LoaderOptions
@@ -25,6 +25,10 @@ Loader.__index = Loader
 ---@param options gamut.data.LoaderOptions
 ---@return gamut.data.Loader
 local function batches(set, options)
+  if type(set) ~= "userdata" then
+    error(("data.batches takes a token set, such as data.text_corpus{...}.train, then a table of options; got a %s")
+      :format(type(set)), 2)
+  end
   check("data.batches", options, {
     batch = "integer", context = "integer", order = "string?", seed = "integer?",
     prefetch = "integer?", device = "string?",

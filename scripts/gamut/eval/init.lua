@@ -1,7 +1,7 @@
 -- Evaluation of language models: loss and bits per byte, as Parameter Golf scores them.
 
 local gamut = require "gamut"
-local check = require "gamut.data.options"
+local check = require "gamut.options"
 local data = require "gamut.data"
 local finally = require "gamut.finally"
 

@@ -138,6 +138,7 @@ end)
 ---@param context? gamut.nn.Context
 ---@return gamut.Tensor scalar
 Decoder.loss = call.tracked(function(self, ids, targets, context)
+  if not targets then error("model:loss takes ids and targets, as batches:next() gives them; there are no targets", 0) end
   local logits = self:forward(ids, context):to { dtype = "float32" }
   if self.codebooks > 1 then targets = targets:transpose(1, 2) end
   return gamut.cross_entropy_loss(logits:flatten(0, -2), targets:reshape { -1 })

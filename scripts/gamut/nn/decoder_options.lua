@@ -40,7 +40,7 @@ local function check_types(options)
     local wanted, found = TYPES[name], type_of(value)
     if not wanted then fail("unknown option `%s`; there are %s", tostring(name), names_of(TYPES)) end
     if found ~= wanted and not (wanted == "number" and found == "integer") then
-      fail("option `%s` must be a %s, not %s", name, wanted, found)
+      fail("option `%s` must be %s %s, not %s", name, wanted == "integer" and "an" or "a", wanted, found)
     end
   end
   for _, name in ipairs(REQUIRED) do

@@ -95,6 +95,10 @@ end
 ---@param options gamut.nn.GenerateOptions
 ---@return gamut.Tensor
 function generate.generate(model, prompt, options)
+  if type(prompt) ~= "userdata" then
+    error(("nn.generate takes a prompt of ids, such as tokenizer:encode(text), not a %s"):format(type(prompt)), 2)
+  end
+  options = options or {}
   check(options, GENERATE_OPTIONS)
   if math.type(options.steps) ~= "integer" or options.steps < 0 then
     error(("nn.generate needs steps, a number of tokens, not %s"):format(tostring(options.steps)), 2)

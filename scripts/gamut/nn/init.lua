@@ -1,4 +1,6 @@
 -- gamut.nn: modules, layers and models. Parts load when they are first used.
+local nearest = require("gamut.native.tensor").nearest
+
 local parts = {
   module = { "gamut.nn.module", "class" },
   parameter = { "gamut.nn.module", "parameter" },
@@ -36,7 +38,13 @@ local nn = {}
 return setmetatable(nn, {
   __index = function(self, name)
     local part = parts[name]
-    if not part then error(("gamut.nn has no `%s`"):format(tostring(name)), 2) end
+    if not part then
+      local names = {}
+      for known in pairs(parts) do names[#names + 1] = known end
+      local near = nearest(names, tostring(name))
+      local hint = near[1] and ("; did you mean `%s`?"):format(near[1]) or ""
+      error(("gamut.nn has no `%s`%s"):format(tostring(name), hint), 2)
+    end
     local value = require(part[1])
     if part[2] then value = value[part[2]] end
     rawset(self, name, value)

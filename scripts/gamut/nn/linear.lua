@@ -2,6 +2,7 @@
 local gamut = require "gamut"
 local init = require "gamut.nn.initializers"
 local module = require "gamut.nn.module"
+local check = require "gamut.options"
 
 ---@class gamut.nn.Linear : gamut.nn.Module
 ---@field weight gamut.Tensor [out, in]
@@ -14,9 +15,14 @@ local Linear = module.class "Linear"
 ---@param outputs integer
 ---@param options? {bias?: boolean} bias: default true
 function Linear:init(inputs, outputs, options)
+  if math.type(inputs) ~= "integer" or math.type(outputs) ~= "integer" then
+    error(("nn.Linear takes the widths of its input and output, got %s and %s")
+      :format(tostring(inputs), tostring(outputs)), 2)
+  end
+  options = check("nn.Linear", options, { bias = "boolean?" })
   self.weight = module.parameter(gamut.empty { outputs, inputs })
   init.kaiming_uniform(self.weight, { a = math.sqrt(5.0) })
-  if not options or options.bias ~= false then
+  if options.bias ~= false then
     self.bias = module.parameter(gamut.empty { outputs })
     local bound = inputs > 0 and 1.0 / math.sqrt(inputs) or 0.0
     init.uniform(self.bias, -bound, bound)

@@ -2,6 +2,7 @@
 local gamut = require "gamut"
 local Linear = require "gamut.nn.linear"
 local module = require "gamut.nn.module"
+local check = require "gamut.options"
 
 ---down(silu(gate x) * up x) (Shazeer 2020).
 ---@class gamut.nn.SwiGLU : gamut.nn.Module
@@ -13,7 +14,7 @@ local SwiGLU = module.class "SwiGLU"
 ---@param d_ff integer
 ---@param options? {bias?: boolean} default false
 function SwiGLU:init(d, d_ff, options)
-  local linear = { bias = options ~= nil and options.bias == true }
+  local linear = { bias = check("nn.SwiGLU", options, { bias = "boolean?" }).bias == true }
   self.gate_proj = Linear(d, d_ff, linear)
   self.up_proj = Linear(d, d_ff, linear)
   self.down_proj = Linear(d_ff, d, linear)
@@ -35,7 +36,7 @@ local ReLU2 = module.class "ReLU2"
 ---@param d_ff integer
 ---@param options? {bias?: boolean} default false
 function ReLU2:init(d, d_ff, options)
-  local linear = { bias = options ~= nil and options.bias == true }
+  local linear = { bias = check("nn.ReLU2", options, { bias = "boolean?" }).bias == true }
   self.up_proj = Linear(d, d_ff, linear)
   self.down_proj = Linear(d_ff, d, linear)
 end

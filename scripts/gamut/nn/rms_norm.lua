@@ -1,6 +1,7 @@
 -- RMS normalisation over the last dimension: x / sqrt(mean(x^2) + eps) * weight.
 local gamut = require "gamut"
 local module = require "gamut.nn.module"
+local check = require "gamut.options"
 
 ---@class gamut.nn.RMSNorm : gamut.nn.Module
 ---@field weight gamut.Tensor? [d]; absent in a weightless norm
@@ -12,7 +13,7 @@ local RMSNorm = module.class "RMSNorm"
 ---@param d integer
 ---@param options? {eps?: number, weight?: boolean} eps: default 1e-5; weight: default true, starts at 1
 function RMSNorm:init(d, options)
-  options = options or {}
+  options = check("nn.RMSNorm", options, { eps = "number?", weight = "boolean?" })
   self.d, self.eps = d, options.eps or 1e-5
   if options.weight ~= false then self.weight = module.parameter(gamut.ones { d }) end
 end

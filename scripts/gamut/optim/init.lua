@@ -26,6 +26,13 @@ local function make(name, options)
   end
   local groups, defaults = {}, {}
   for key, value in pairs(options) do
+    if key == "params" then
+      error(("optim.%s takes groups: write %s{{params = ...}, lr = ...}, with braces around each group"):format(name, name), 3)
+    end
+    local given = type(value) == "table" and value.params
+    if type(given) == "table" and given.named_parameters then
+      error(("optim.%s: `params` is the model itself; give model:named_parameters()"):format(name), 3)
+    end
     if math.type(key) == "integer" then
       groups[key] = value
     else

@@ -17,7 +17,7 @@ function format.short(value)
   for _, unit in ipairs{{1e12, "T"}, {1e9, "B"}, {1e6, "M"}, {1e4, "k", 1e3}} do
     if math.abs(value) >= unit[1] then return ("%.3g%s"):format(value / (unit[3] or unit[1]), unit[2]) end
   end
-  return value == math.floor(value) and ("%.0f"):format(value) or ("%.3g"):format(value)
+  return (value == math.floor(value) or math.abs(value) >= 1000) and ("%.0f"):format(value) or ("%.3g"):format(value)
 end
 
 -- A metric's value: four significant digits, more where the integer part needs them.

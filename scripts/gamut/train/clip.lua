@@ -7,6 +7,9 @@ local gamut = require "gamut"
 -- decides what happens then. `max_norm = nil` only measures.
 ---@return number norm
 local function clip_grad_norm(model, max_norm)
+  if type(model) ~= "table" then
+    error(("clip_grad_norm takes a model or a list of tensors, got a %s"):format(type(model)), 2)
+  end
   local parameters = model.parameters and model:parameters() or model
   return gamut.no_grad(function()
     return gamut.scope(function()

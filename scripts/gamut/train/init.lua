@@ -11,8 +11,9 @@
 
 local context = require "gamut.train.context"
 local run = require "gamut.train.run"
+local strict = require "gamut.strict"
 
-local train = {
+local train = strict("gamut.train", {
   schedule = require "gamut.train.schedule",
   ema = require "gamut.train.ema",
   guard = require "gamut.train.guard",
@@ -20,6 +21,6 @@ local train = {
   config = context.config,
   device = context.device,
   clip_grad_norm = require "gamut.train.clip",
-}
+})
 
 return train

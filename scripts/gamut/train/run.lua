@@ -23,13 +23,21 @@ local OPTIONS = {
 local function check_options(options)
   for key, value in pairs(options) do
     local expected = OPTIONS[key]
-    if not expected then error(("train.start has no option `%s`"):format(tostring(key)), 3) end
+    if not expected then
+      local names = {}
+      for name in pairs(OPTIONS) do names[#names + 1] = name end
+      table.sort(names)
+      error(("train.start has no option `%s`; there are %s"):format(tostring(key), table.concat(names, ", ")), 3)
+    end
     if type(value) ~= expected and type(value) ~= "userdata" then
       error(("train.start: `%s` must be a %s, got a %s"):format(key, expected, type(value)), 3)
     end
   end
   for _, key in ipairs{"model", "optimizers", "data", "tokens_per_step"} do
     if options[key] == nil then error(("train.start needs `%s`"):format(key), 3) end
+  end
+  if type(options.optimizers) ~= "table" then
+    error("train.start: `optimizers` must be a list, such as {adamw}", 3)
   end
   if not options.steps and not options.seconds then
     error("train.start needs an end: `steps`, `seconds` of training, or both", 3)
@@ -62,6 +70,7 @@ local function start(options)
   run.first_step = run.step
   run.over = run:is_over()
   run.folder:begin(run)
+  if not run.dry_run then settings.failed = function(message) run.folder:failed(run, message) end end
   run.model:train()
   return run
 end
@@ -144,10 +153,16 @@ end
 ---@param micro_step fun(index: integer): Tensor
 ---@return number loss
 function Run:accumulate(count, micro_step)
+  if math.type(count) ~= "integer" or count < 1 then
+    error(("run:accumulate takes the number of micro-batches, 1 or more, then a function; got %s"):format(tostring(count)), 2)
+  end
   local total
   for i = 1, count do
     local loss = gamut.scope(function()
       local value = self.autocast and gamut.autocast(self.autocast, micro_step, i) or micro_step(i)
+      if type(value) ~= "userdata" then
+        error(("the function given to run:accumulate must return the loss, a tensor; it returned %s"):format(tostring(value)), 0)
+      end
       local share = value / count
       share:backward()
       return share:detach()
@@ -211,6 +226,9 @@ end
 -- Records numbers under their names for this step: metrics.jsonl, TensorBoard, the progress line.
 ---@param metrics table<string, number>
 function Run:log(metrics)
+  if type(metrics) ~= "table" then
+    error(("run:log takes a table of numbers by name, got %s"):format(tostring(metrics)), 2)
+  end
   if not self.dry_run then self.folder:log(self, metrics) end
 end
 

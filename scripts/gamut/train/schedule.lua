@@ -3,7 +3,10 @@
 -- A schedule reads `run.step` (0-based count of finished updates), `run.total_steps` and
 -- `run.elapsed` (seconds of training, evaluation and checkpoints excluded), so it needs no state.
 
-local schedule = {}
+local check = require "gamut.options"
+local strict = require "gamut.strict"
+
+local schedule = strict("train.schedule", {})
 
 local function linear_warmup(step, warmup_steps)
   if warmup_steps <= 0 then return 1.0 end
@@ -21,14 +24,14 @@ end
 -- 1 throughout, after an optional linear warm-up.
 ---@param options? {warmup_steps?: integer}
 function schedule.constant(options)
-  local warmup = (options or {}).warmup_steps or 0
+  local warmup = check("schedule.constant", options, {warmup_steps = "number?"}).warmup_steps or 0
   return function(run) return linear_warmup(run.step, warmup) end
 end
 
 -- Linear warm-up, then half a cosine down to `final` at the last step.
 ---@param options? {warmup_steps?: integer, final?: number, total_steps?: integer}
 function schedule.cosine(options)
-  options = options or {}
+  options = check("schedule.cosine", options, {warmup_steps = "number?", final = "number?", total_steps = "number?"})
   local warmup, final = options.warmup_steps or 0, options.final or 0.0
   return function(run)
     local total = horizon(run, options.total_steps)
@@ -41,6 +44,9 @@ end
 -- Linear warm-up, constant, then linear down to `final` over the last `warmdown_steps`.
 ---@param options {warmup_steps?: integer, warmdown_steps: integer, final?: number, total_steps?: integer}
 function schedule.linear_warmdown(options)
+  check("schedule.linear_warmdown", options, {
+    warmup_steps = "number?", warmdown_steps = "number", final = "number?", total_steps = "number?",
+  })
   local warmup, final = options.warmup_steps or 0, options.final or 0.0
   return function(run)
     local left = horizon(run, options.total_steps) - run.step
@@ -53,6 +59,9 @@ end
 -- `warmdown_steps` steps take at the average pace so far, then linear to 0 at the budget's end.
 ---@param options {warmdown_steps: integer, warmup_steps?: integer, seconds?: number}
 function schedule.wall_clock_warmdown(options)
+  check("schedule.wall_clock_warmdown", options, {
+    warmup_steps = "number?", warmdown_steps = "number", seconds = "number?",
+  })
   local warmup = options.warmup_steps or 0
   return function(run)
     local budget = options.seconds or run.budget_seconds
