@@ -52,6 +52,19 @@ void push_settings(lua_State* L, const RunSettings& settings,
   lua_pop(L, 1);
 }
 
+// Lets the run's folder tell what ended the run, where there is one. That this may fail too (the
+// disk may be full) is no news: the user reads the first error.
+void note_failure(lua_State* L, const std::string& message) {
+  lua_settop(L, 0);
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  lua_getfield(L, -1, "gamut.native.run");
+  if (lua_getfield(L, -1, "failed") == LUA_TFUNCTION) {
+    lua_pushlstring(L, message.data(), message.size());
+    lua_pcall(L, 1, 0, 0);
+  }
+  lua_settop(L, 0);
+}
+
 int run(const Context& context, const RunRequest& request) {
   const RunSettings settings = resolve(request);
   script::Interpreter::Options options;
@@ -61,7 +74,10 @@ int run(const Context& context, const RunRequest& request) {
   // The loop asks between steps, checkpoints and leaves; a second signal ends the process.
   script::handle_signals(interpreter.state(), script::OnSignal::note);
   script::ScriptError error;
-  return interpreter.run_file(settings.script, {}, error) ? kSuccess : report(error);
+  if (interpreter.run_file(settings.script, {}, error)) return kSuccess;
+  const int code = report(error);
+  note_failure(interpreter.state(), error.message);
+  return code;
 }
 
 // `--resume` may stand without a value, and then swallows a key=value that follows it.
@@ -88,6 +104,7 @@ void add_run(CLI::App& app, Context& context) {
                    "YAML files on top of the study's config.yaml")
       ->check(CLI::ExistingFile)
       ->expected(1)
+      ->allow_extra_args(false)  // what follows is a key=value
       ->take_all();
   verb->add_option("--run-dir", request->run_dir,
                    "The run folder; default runs/<study>/<time>_seed<seed>");
@@ -101,6 +118,7 @@ void add_run(CLI::App& app, Context& context) {
           "Changes that a resumed run may have: a configuration key, `data`, `plugin:NAME`,\n"
           "`run.json` (lost or damaged), or `all`")
       ->expected(1)
+      ->allow_extra_args(false)
       ->take_all();
   verb->add_flag("--dry-run", request->dry_run,
                  "Build everything, do two steps, print parameters, memory and time, and stop");

@@ -20,7 +20,7 @@ function data:load_state(state) self.at = state.at end
 function data:next() self.at = self.at + 1 return gamut.randn({8, 4}), self.at == config.bad_batch end
 local run = train.start{
   model = model, optimizers = {optim.adamw{{params = model:named_parameters()}, lr = 0.01}}, data = data,
-  steps = config.steps, seconds = config.seconds, tokens_per_step = 8,
+  steps = config.steps, seconds = config.seconds, tokens_per_step = 8, autocast = config.autocast,
   guard = {action = config.action, max_skips = 2},
 }
 local function measure() error "no such measure" end
@@ -47,6 +47,7 @@ action: skip
 bad_batch: 0
 fail_at: 0
 sleep: 0.0
+autocast: !string null
 eval_every: 1000
 checkpoint_every: 2
 """
@@ -94,6 +95,20 @@ def by_the_clock():
     check(code == 0 and lines("clock")[-1]["step"] == last, f"the budget was spent, and the run went on:\n{output}")
 
 
+def autocast():
+    code, output = run("autocast", "autocast=bfloat16")
+    check(code == 0 and status("autocast") == "finished", output)
+    exact, cast = (lines(folder)[0]["train_loss"] for folder in ("steps", "autocast"))
+    check(exact != cast and abs(exact - cast) < 0.05 * exact, f"autocast turned a loss of {exact} into {cast}")
+
+
+def refused():
+    code, output = run("/proc/run")
+    check(code == 1 and "cannot make the folder /proc/run" in output, output)
+    code, output = run("steps")
+    check(code == 1 and "already holds a run" in output, output)
+
+
 def skipping():
     code, output = run("skip", "bad_batch=3")
     check(code == 0 and "step 3 skipped" in output and "gradient of `weight`" in output, output)
@@ -116,6 +131,11 @@ def stopping():
 def failing():
     code, output = run("fail", "fail_at=3")
     check(code == 1 and "no such measure" in output, output)
+    check(status("fail") == "failed" and pathlib.Path("fail/report.html").exists(), "the folder does not tell of the error")
+    events = [l["message"] for l in lines("fail") if l.get("event") == "failed"]
+    check(len(events) == 1 and "no such measure" in events[0], f"the error stands in the metrics as {events}")
+    code, again = run("fail", "--resume", "--accept", "fail_at", "fail_at=0")
+    check(code == 0 and status("fail") == "finished", again)
     check("study/train.lua:16" in output and "study/train.lua:29" in output, f"the call chain is cut:\n{output}")
 
 
@@ -132,7 +152,7 @@ def main():
     pathlib.Path("study").mkdir()
     pathlib.Path("study/train.lua").write_text(SCRIPT)
     pathlib.Path("study/config.yaml").write_text(CONFIG)
-    for test in (by_steps, by_the_clock, skipping, stopping, failing, dry):
+    for test in (by_steps, by_the_clock, autocast, refused, skipping, stopping, failing, dry):
         test()
         print(f"ok: {test.__name__}", flush=True)
 

@@ -147,6 +147,12 @@ function Folder:stopped(run, reason)
   io.stderr:write(("Go on with: gamut run %s --resume %s\n"):format(self.settings.script, self.root))
 end
 
+-- Called by the run verb, which has told the user already, when an error ends the script.
+function Folder:failed(run, message)
+  self.metrics:write(run.step, {time = self:seconds(), event = "failed", message = message})
+  self:close(run, "failed")
+end
+
 function Folder:finish(run)
   self:close(run, "finished")
   print(("Run folder: %s"):format(self.root))
