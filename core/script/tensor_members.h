@@ -26,6 +26,9 @@ struct TensorProperty {
 };
 const std::vector<TensorProperty>& tensor_properties();
 
+// Pushes sizes or strides as a list; returns 1.
+int push_list(lua_State* L, at::IntArrayRef values);
+
 // x:at{...} and x:set_at({...}, value), see tensor_at.cpp.
 int tensor_at(lua_State* L);
 int tensor_set_at(lua_State* L);

@@ -20,15 +20,6 @@ int64_t check_dim(lua_State* L, int index, const at::Tensor& tensor) {
   return dim < 0 ? dim + n : dim;
 }
 
-int push_list(lua_State* L, at::IntArrayRef values) {
-  lua_createtable(L, static_cast<int>(values.size()), 0);
-  for (size_t i = 0; i < values.size(); ++i) {
-    lua_pushinteger(L, values[i]);
-    lua_rawseti(L, -2, static_cast<lua_Integer>(i) + 1);
-  }
-  return 1;
-}
-
 int size(lua_State* L) {
   const at::Tensor& tensor = check_tensor(L, 1);
   if (lua_isnoneornil(L, 2)) return push_list(L, tensor.sizes());

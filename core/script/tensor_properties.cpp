@@ -6,8 +6,6 @@
 #include "script/tensor_members.h"
 
 namespace gamut::script {
-namespace {
-
 int push_list(lua_State* L, at::IntArrayRef values) {
   lua_createtable(L, static_cast<int>(values.size()), 0);
   for (size_t i = 0; i < values.size(); ++i) {
@@ -16,6 +14,8 @@ int push_list(lua_State* L, at::IntArrayRef values) {
   }
   return 1;
 }
+
+namespace {
 
 int shape(lua_State* L, const at::Tensor& t) {
   return push_list(L, t.sizes());

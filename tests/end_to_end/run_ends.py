@@ -107,6 +107,10 @@ def refused():
     check(code == 1 and "cannot make the folder /proc/run" in output, output)
     code, output = run("steps")
     check(code == 1 and "already holds a run" in output, output)
+    pathlib.Path("steps/run.json").rename("kept.json")
+    code, output = run("steps")
+    check(code == 1 and "already holds a run" in output, f"a run that lost its run.json was begun anew:\n{output}")
+    pathlib.Path("kept.json").rename("steps/run.json")
 
 
 def skipping():

@@ -19,7 +19,7 @@ local function open(run)
   if settings.resume then
     self.record = resume.record(self)
     self.notes = resume.check(self, self.record, run.config, settings.script)
-  elseif not settings.dry_run and system.exists(self:path("run.json")) then
+  elseif not settings.dry_run and (system.exists(self:path("run.json")) or system.exists(self:path("checkpoints"))) then
     error(("%s already holds a run; resume it with `--resume %s`, or choose another --run-dir")
       :format(self.root, self.root), 0)
   end
