@@ -113,7 +113,10 @@ void Registry::refuse_unknown(const std::string& kind, const std::string& name) 
   }
   throw Error("unknown " + who(kind, name) +
               (others.empty() ? text::did_you_mean(name, known) : others) +
-              (known.empty() ? "; no " + kind + " was found, see `gamut plugins`" : ""));
+              (known.empty() ? "; no " + kind + " was found, see `gamut plugins`" : "") +
+              (others.empty() && text::nearest(name, known).empty()
+                   ? "; GAMUT_PLUGIN_PATH and --plugin-path name folders to look in"
+                   : ""));
 }
 
 const Factory& Registry::factory(Entry& entry) {

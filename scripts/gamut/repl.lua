@@ -85,6 +85,7 @@ local function members_of(value)
       add_keys(gamut.submodules)
     end
     local meta = debug.getmetatable(value)
+    if meta and rawget(meta, "parts") then add_keys(meta.parts) end
     value = meta and rawget(meta, "__index")
     if type(value) ~= "table" then break end
   end
@@ -93,7 +94,9 @@ end
 
 -- The value of a field without running any code but the library's own lazy loading.
 local function field(value, name)
-  if value == gamut or native.is_tensor(value) then
+  local lazy = type(value) == "table" and debug.getmetatable(value)
+  local loads = lazy and type(rawget(lazy, "parts")) == "table" and lazy.parts[name]
+  if value == gamut or loads or native.is_tensor(value) then
     local ok, found = pcall(function() return value[name] end)
     return ok and found or nil
   end
@@ -150,7 +153,7 @@ end
 
 -- help(x): the signatures of an operator, the fields of a table, the properties of a tensor.
 function repl.help(value)
-  if value == nil then
+  if value == nil or value == _G.help then
     print "help(value) or `? name` says what something is: an operator's signatures, a module's fields."
     print "Tab completes names; an expression prints its value; Ctrl-D leaves."
     return
@@ -172,6 +175,7 @@ end
 function repl.help_name(name)
   if name == "" then return repl.help(nil) end
   local value = resolve(name)
+  if value == nil then value = resolve("gamut." .. name) end -- as scripts name it: nn.Linear
   if value == nil then
     local signatures = native.signatures("aten", (name:match "([%w_]+)$" or name))
     if #signatures > 0 then
@@ -187,6 +191,10 @@ end
 
 -- Globals of a session.
 rawset(_G, "gamut", gamut)
-rawset(_G, "help", repl.help)
+-- `help` alone helps too, as in Python.
+rawset(_G, "help", setmetatable({}, {
+  __call = function(_, value) repl.help(value) end,
+  __tostring = function() return "help(value) or `? name` says what something is; help() says more" end,
+}))
 
 return repl

@@ -57,6 +57,9 @@ printf 'x = gamut.ones{2}\nx + 1\nfor i = 1, 2 do\nprint(i)\nend\n? softmax\n' |
 grep -q 'tensor(\[2., 2.\]' out || fail "repl prints values"
 grep -q '^2$' out || fail "repl reads statements over several lines"
 grep -q 'softmax(Tensor self, integer dim' out || fail "repl help"
+printf 'help\n? nn.Decoder\nhelp()\n' | "$GAMUT" repl >out 2>&1 || fail "repl help"
+grep -q '^help(value) or .* help() says more' out || fail "help without a call helps"
+grep -q 'next_logits' out || fail "? finds parts of the library that load when first used"
 code=0; printf 'x:nothing()\n1 + 1\n' | "$GAMUT" repl >out 2>&1 || code=$?
 [ $code = 1 ] || fail "an error in a piped repl must show in its exit code"
 grep -q '^2$' out || fail "repl goes on after an error"

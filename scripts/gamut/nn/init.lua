@@ -36,6 +36,7 @@ require "gamut.nn.state_dict"
 local nn = {}
 
 return setmetatable(nn, {
+  parts = parts, -- for completion
   __index = function(self, name)
     local part = parts[name]
     if not part then
