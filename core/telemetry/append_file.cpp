@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "files/file.h"
 #include "gamut/error.h"
 
 namespace gamut::telemetry {
@@ -25,6 +26,7 @@ ssize_t write_once(int descriptor, std::string_view data) {
 }  // namespace
 
 AppendFile::AppendFile(std::string path) : path_(std::move(path)) {
+  files::ignore_size_signal();  // a limit on file sizes is an error, not a death
   descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   GAMUT_CHECK(descriptor_ >= 0, "cannot open `", path_, "` to append: ", std::strerror(errno));
 }
