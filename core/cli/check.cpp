@@ -145,6 +145,8 @@ void add_check(CLI::App& app, Context& context) {
   auto choice = std::make_shared<PluginChoice>();
   auto options = std::make_shared<std::vector<std::string>>();
   choice->add_to(*verb, 600);
+  verb->get_option("plugin")->description(
+      "Name of a plugin, path of its file, or a Lua script that registers mixers");
   verb->add_option("--option", *options, "name=value of an option, may be repeated")
       ->allow_extra_args(false);
   verb->callback([&context, choice, options] {

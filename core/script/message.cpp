@@ -1,4 +1,5 @@
 // Turns C++ exceptions into the sentence that a user reads.
+#include <ATen/Context.h>
 #include <c10/util/Exception.h>
 
 #include <atomic>
@@ -45,7 +46,11 @@ std::string message_of(const std::exception& error) {
   const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
   if (!torch_error) return error.what();
   if (full_messages) return torch_error->what();
-  return first_paragraph(torch_error->what_without_backtrace());
+  std::string message = first_paragraph(torch_error->what_without_backtrace());
+  if (message.find("from the 'CUDA' backend") != std::string::npos && !at::hasCUDA()) {
+    message += " There is no CUDA device here, or LibTorch is without its CUDA half.";
+  }
+  return message;
 }
 
 int raise_for_user(lua_State* L, const std::string& message) {

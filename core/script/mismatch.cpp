@@ -1,5 +1,6 @@
 // What to say when no overload of an operator takes the arguments that were passed.
 #include "script/call.h"
+#include "script/enums.h"
 #include "script/tensor.h"
 
 namespace gamut::script {
@@ -32,6 +33,20 @@ std::string unknown_name(lua_State* L, const Operator& op, int table) {
   return "";
 }
 
+// A dtype that there is not, in the table of named arguments.
+std::string unknown_dtype(lua_State* L, int table) {
+  std::string message;
+  lua_getfield(L, table, "dtype");
+  if (lua_type(L, -1) == LUA_TSTRING && !dtype_from_name(lua_tostring(L, -1))) {
+    const std::string name = lua_tostring(L, -1);
+    const auto near = nearest_names(dtype_names(), name);
+    const auto hint = near.empty() ? std::string() : c10::str("; did you mean `", near[0], "`?");
+    message = c10::str("there is no dtype `", name, "`", hint);
+  }
+  lua_pop(L, 1);
+  return message;
+}
+
 }  // namespace
 
 std::string describe_arguments(lua_State* L, int first) {
@@ -46,6 +61,7 @@ std::string describe_arguments(lua_State* L, int first) {
 std::string mismatch_message(lua_State* L, const Operator& op, int first) {
   std::string message;
   if (lua_istable(L, -1)) message = unknown_name(L, op, lua_gettop(L));
+  if (message.empty() && lua_istable(L, -1)) message = unknown_dtype(L, lua_gettop(L));
   if (message.empty()) message = c10::str("no form of `", op.name, "` takes these arguments");
   message += c10::str("\n  passed: ", op.name, describe_arguments(L, first));
   const auto& list = op.overloads.empty() ? op.out_overloads : op.overloads;

@@ -30,6 +30,10 @@ test("misspelt argument", function()
   raises(function() x:sum{dim = 0, keep_dim = true} end, "no argument `keep_dim`; did you mean `keepdim`%?")
 end)
 
+test("a dtype that there is not", function()
+  raises(function() gamut.zeros({2}, {dtype = "float23"}) end, "there is no dtype `float23`; did you mean `float32`%?")
+end)
+
 test("positions and names do not mix in one table", function()
   raises(function() x:sum{dim = 0, 1} end, "must not hold positional ones")
 end)
