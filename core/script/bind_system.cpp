@@ -1,14 +1,21 @@
 // gamut.native.system: the few things that a run needs of the machine and that Lua's own library
-// lacks: folders, whole-file writes, hashes and a monotonic clock.
+// lacks: folders and their locks, whole-file writes, hashes and a monotonic clock.
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <chrono>
 #include <filesystem>
 #include <string>
 #include <system_error>
+#include <utility>
 
 #include "files/file.h"
 #include "files/hash.h"
 #include "gamut/error.h"
 #include "script/lua.h"
+#include "script/userdata.h"
 
 namespace gamut::script {
 namespace {
@@ -56,6 +63,32 @@ int exists(lua_State* L) {
   return 1;
 }
 
+// A folder that only this process works in, until the object goes or the process ends.
+struct FolderLock {
+  static constexpr const char* kName = "gamut.FolderLock";
+  int descriptor = -1;
+
+  explicit FolderLock(int opened) : descriptor(opened) {}
+  FolderLock(FolderLock&& other) noexcept : descriptor(std::exchange(other.descriptor, -1)) {}
+  ~FolderLock() {
+    if (descriptor >= 0) close(descriptor);
+  }
+};
+
+// system.lock_folder(path) -> an object that holds the lock, or nil when another process has it.
+// File systems that know no locks grant it.
+int lock_folder(lua_State* L) {
+  const fs::path path = luaL_checkstring(L, 1);
+  FolderLock lock(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (lock.descriptor < 0) files::fail("open", path, errno);
+  if (flock(lock.descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    lua_pushnil(L);
+  } else {
+    push_object(L, std::move(lock));
+  }
+  return 1;
+}
+
 // system.sha256(path) -> 64 hexadecimal digits of a file's content.
 int sha256(lua_State* L) {
   const files::MappedFile file{fs::path(luaL_checkstring(L, 1))};
@@ -66,13 +99,13 @@ int sha256(lua_State* L) {
 }  // namespace
 
 int open_system(lua_State* L) {
-  const luaL_Reg functions[] = {{"monotonic", guard<monotonic>},
-                                {"make_directories", guard<make_directories>},
-                                {"write_file", guard<write_file>},
-                                {"read_file", guard<read_file>},
-                                {"exists", guard<exists>},
-                                {"sha256", guard<sha256>},
-                                {nullptr, nullptr}};
+  const luaL_Reg none[] = {{nullptr, nullptr}};
+  new_class<FolderLock>(L, none, none);
+  const luaL_Reg functions[] = {
+      {"monotonic", guard<monotonic>},   {"make_directories", guard<make_directories>},
+      {"write_file", guard<write_file>}, {"read_file", guard<read_file>},
+      {"exists", guard<exists>},         {"lock_folder", guard<lock_folder>},
+      {"sha256", guard<sha256>},         {nullptr, nullptr}};
   luaL_newlib(L, functions);
   return 1;
 }

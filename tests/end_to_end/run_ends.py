@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import subprocess
+import time
 
 GAMUT = os.environ["GAMUT"]
 SCRIPT = """
@@ -113,6 +114,19 @@ def refused():
     pathlib.Path("kept.json").rename("steps/run.json")
 
 
+def together():
+    command = [GAMUT, "run", "study", "--run-dir", "together", "sleep=1.0", "checkpoint_every=1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as first:
+        deadline = time.monotonic() + 60
+        while not pathlib.Path("together/checkpoints/step_000001").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        code, output = run("together", "--resume")
+        first.kill()
+    check(code == 1 and "another process is working in together" in output, output)
+    code, output = run("together", "--resume", "--accept", "sleep", "sleep=0.0")
+    check(code == 0, f"the lock of a killed run stays:\n{output}")
+
+
 def skipping():
     code, output = run("skip", "bad_batch=3")
     check(code == 0 and "step 3 skipped" in output and "gradient of `weight`" in output, output)
@@ -156,7 +170,7 @@ def main():
     pathlib.Path("study").mkdir()
     pathlib.Path("study/train.lua").write_text(SCRIPT)
     pathlib.Path("study/config.yaml").write_text(CONFIG)
-    for test in (by_steps, by_the_clock, autocast, refused, skipping, stopping, failing, dry):
+    for test in (by_steps, by_the_clock, autocast, refused, together, skipping, stopping, failing, dry):
         test()
         print(f"ok: {test.__name__}", flush=True)
 

@@ -17,6 +17,7 @@ local function open(run)
   for _, name in ipairs(settings.accept) do self.accepted[name] = true end
   self.root = settings.resume or settings.run_dir or self:default_root(run)
   if settings.resume then
+    self:lock()
     self.record = resume.record(self)
     self.notes = resume.check(self, self.record, run.config, settings.script)
   elseif not settings.dry_run and (system.exists(self:path("run.json")) or system.exists(self:path("checkpoints"))) then
@@ -24,6 +25,15 @@ local function open(run)
       :format(self.root, self.root), 0)
   end
   return self
+end
+
+-- Two processes in one run would set each other's checkpoints aside.
+function Folder:lock()
+  if self.settings.dry_run or self.held then return end
+  self.held = system.lock_folder(self.root)
+  if not self.held then
+    error(("another process is working in %s; wait for it, or give this run a --run-dir of its own"):format(self.root), 0)
+  end
 end
 
 -- runs/<study>/<time>_seed<seed>, with a counter should two start within a second.
@@ -52,6 +62,7 @@ end
 function Folder:begin(run)
   if run.dry_run then return end
   system.make_directories(self:path("samples"))
+  self:lock()
   self:write("config.yaml", run.config:dump())
   self.began = system.monotonic()
   self.time_before = run.seconds_before or self.record and self.record.seconds or 0
