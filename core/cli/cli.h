@@ -19,7 +19,7 @@ enum ExitCode {
   kScriptFailed = 1,      // a script, an experiment or a test raised an error
   kUsage = 2,             // the command line is wrong
   kBadConfiguration = 3,  // a configuration file or key=value is wrong
-  kBadPlugin = 4,         // a plugin cannot be found, loaded or does not conform
+  kBadPlugin = 4,         // plugins, check: it cannot be found or loaded, or does not conform
 };
 
 struct Context {

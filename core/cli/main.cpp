@@ -49,7 +49,8 @@ void add_global_options(CLI::App& app, Context& context) {
   app.require_subcommand(1);
   app.fallthrough(false);
   app.footer(
-      "Exit codes: 0 success, 1 script failed, 2 usage, 3 configuration, 4 plugin,\n"
+      "Exit codes: 0 success, 1 script failed, 2 usage, 3 configuration, 4 plugin (of plugins\n"
+      "and check), "
       "130 and 143 ended by SIGINT and SIGTERM.");
 }
 

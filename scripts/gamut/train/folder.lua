@@ -55,11 +55,22 @@ end
 
 -- Whether the user waived a check on resume by naming it (--accept NAME).
 function Folder:accepts(name)
+  if self.accepted[name] then self.accepted[name] = "needed" end
   return self.accepted[name] or self.accepted.all
+end
+
+-- Says which --accept nothing came of: a slip of the pen, or a change that was accepted before.
+function Folder:remark_unneeded()
+  for _, name in ipairs(self.settings.accept) do
+    if name ~= "all" and self.accepted[name] ~= "needed" then
+      io.stderr:write(("gamut: --accept %s was not needed: nothing of that name differs\n"):format(name))
+    end
+  end
 end
 
 -- Called once everything is built and, where asked for, restored: from here on there is a folder.
 function Folder:begin(run)
+  self:remark_unneeded()
   if run.dry_run then return end
   system.make_directories(self:path("samples"))
   self:lock()
