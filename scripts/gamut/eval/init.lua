@@ -3,7 +3,7 @@
 local gamut = require "gamut"
 local check = require "gamut.options"
 local data = require "gamut.data"
-local finally = require "gamut.finally"
+local evaluating = require "gamut.evaluating"
 
 local eval = {}
 
@@ -17,14 +17,6 @@ local function device_of(model)
   if type(model) ~= "table" or not model.parameters then return nil end
   local first = model:parameters()[1]
   return first and first.device
-end
-
--- Runs `fn` with the model in evaluation mode and puts it back into the mode it was in.
-local function in_evaluation(model, fn)
-  local was_training = type(model) == "table" and model.training
-  if was_training then model:eval() end
-  local _ <close> = finally(function() if was_training then model:train() end end)
-  return gamut.no_grad(fn)
 end
 
 -- The sum of a batch's losses as a Lua number, which is a double.
@@ -69,7 +61,7 @@ function eval.bits_per_byte(options)
     local loss = options.autocast and gamut.autocast(options.autocast, loss_of, x, y) or loss_of(x, y)
     total = total + summed(loss, y)
   end
-  in_evaluation(options.model, function()
+  evaluating(options.model, function()
     for i = 0, windows.batches - 1 do
       gamut.scope(function() add(windows.source:at(i)) end)
     end

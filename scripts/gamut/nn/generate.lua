@@ -1,6 +1,6 @@
 -- Sampling from a model that carries a state: the prompt in one call, then one step a call.
 local gamut = require "gamut"
-local finally = require "gamut.finally"
+local evaluating = require "gamut.evaluating"
 
 ---@class gamut.nn.SampleOptions
 ---@field temperature? number default 1; 0 takes the most likely
@@ -76,14 +76,6 @@ end
 local GENERATE_OPTIONS = {
   steps = true, temperature = true, top_k = true, top_p = true, generator = true, seed = true, on_step = true,
 }
-
--- Runs fn with the model in evaluation mode, and puts the mode back whatever happens.
-local function evaluating(model, fn)
-  local training = model.training
-  model:eval()
-  local _ <close> = finally(function() model:train(training) end)
-  return gamut.no_grad(fn)
-end
 
 ---Continues a prompt: [batch, time] or [batch, codebooks, time] in, the same with `steps` more out.
 ---

@@ -88,7 +88,8 @@ function Folder:begin(run)
   if self.settings.resume then
     for _, note in ipairs(run.restore_notes or {}) do self:event(run, "checkpoint", note) end
     for _, note in ipairs(self.notes) do self:event(run, "changed", note) end
-    self:event(run, "resumed", ("resumed at step %d in %s"):format(run.step, self.root))
+    self:event(run, "resumed", ("resumed at step %d in %s%s"):format(run.step, self.root,
+      run.over and ", which is its end; a longer budget goes on, such as steps=N --accept steps" or ""))
   end
 end
 

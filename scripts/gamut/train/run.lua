@@ -39,6 +39,9 @@ local function check_options(options)
   if type(options.optimizers) ~= "table" then
     error("train.start: `optimizers` must be a list, such as {adamw}", 3)
   end
+  if options.autocast and options.autocast ~= "bfloat16" and options.autocast ~= "float16" then
+    error(("train.start: `autocast` is \"bfloat16\", \"float16\" or nil, not \"%s\""):format(options.autocast), 3)
+  end
   if not options.steps and not options.seconds then
     error("train.start needs an end: `steps`, `seconds` of training, or both", 3)
   end
