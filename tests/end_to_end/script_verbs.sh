@@ -1,5 +1,6 @@
 #!/bin/sh
 # exec, repl and stubs as a user meets them: output, exit codes, what Ctrl-C does.
+# shellcheck disable=SC2016 # messages quote names in backticks
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
