@@ -1,14 +1,36 @@
 # How the tree's own targets are made: one function each for a core library, a plugin and a test.
 include(gamut_plugin)
 
-# A part of core: a static library of all .cpp files in the folder, sharing the precompiled header.
+# A part of core: a static library of all .cpp files in the folder and below, sharing the precompiled
+# header.
 #   gamut_core_library(<name> [target to link]...)
 function(gamut_core_library name)
-  file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*.cpp")
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*.cpp")
+  list(FILTER sources EXCLUDE REGEX "\\.isa\\.cpp$")
   add_library(${name} STATIC ${sources})
   target_include_directories(${name} PUBLIC "${PROJECT_SOURCE_DIR}/core")
   target_link_libraries(${name} PUBLIC gamut_sdk ${ARGN})
   target_precompile_headers(${name} REUSE_FROM gamut_pch)
+endfunction()
+
+# CPU kernels: every *.isa.cpp in the folder and below, compiled once for each instruction set and
+# added to the library. core/ops/simd/isa.h chooses among them when the program runs.
+#   gamut_isa_kernels(<library>)
+function(gamut_isa_kernels library)
+  file(GLOB_RECURSE kernels CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*.isa.cpp")
+  set(flags_avx2 -march=x86-64-v3)
+  set(flags_avx512 -march=x86-64-v4 -mprefer-vector-width=512)
+  set(flags_avx512_bf16 ${flags_avx512} -mavx512bf16)
+  set(level 0)
+  foreach(isa avx2 avx512 avx512_bf16)
+    add_library(${library}_${isa} OBJECT ${kernels})
+    target_include_directories(${library}_${isa} PRIVATE "${PROJECT_SOURCE_DIR}/core")
+    target_compile_definitions(${library}_${isa} PRIVATE GAMUT_ISA=${isa} GAMUT_ISA_LEVEL=${level})
+    target_compile_options(${library}_${isa} PRIVATE ${flags_${isa}}
+      -O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math -Wno-psabi)
+    target_sources(${library} PRIVATE $<TARGET_OBJECTS:${library}_${isa}>)
+    math(EXPR level "${level} + 1")
+  endforeach()
 endfunction()
 
 # An in-tree plugin: a module from all .cpp files in the folder.

@@ -6,11 +6,10 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
-#include <torch/library.h>
 
 #include <cmath>
 
-#include "ops/ops.h"
+#include "ops/norm/rms_norm.h"
 
 namespace gamut::ops {
 namespace {
@@ -150,7 +149,8 @@ bool is_fused(const Tensor& x, const std::optional<Tensor>& weight) {
          weight->is_contiguous();
 }
 
-// x [..., d], weight [d] or none -> [..., d].
+}  // namespace
+
 Tensor rms_norm(const Tensor& x, const std::optional<Tensor>& weight, double eps) {
   TORCH_CHECK(x.dim() > 0, "rms_norm: x has no dimension to normalise over");
   const int64_t d = x.size(-1);
@@ -160,13 +160,5 @@ Tensor rms_norm(const Tensor& x, const std::optional<Tensor>& weight, double eps
   if (!is_fused(x, weight)) return at::rms_norm(x, {d}, weight, eps);
   return RmsNorm::apply(x.contiguous(), weight, eps);
 }
-
-TORCH_LIBRARY_FRAGMENT(gamut, library) {
-  library.def("rms_norm(Tensor x, Tensor? weight, float eps) -> Tensor", rms_norm);
-}
-
-}  // namespace
-
-void link_operators() {}
 
 }  // namespace gamut::ops

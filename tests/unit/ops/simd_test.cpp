@@ -1,0 +1,78 @@
+// The vector functions that all kernels share, in every instruction set that this CPU has.
+#include "ops/simd/probe.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+namespace gamut::ops {
+namespace {
+
+using Probe = void (*)(const ProbeArguments&);
+
+std::vector<Probe> probes() {
+  std::vector<Probe> found{avx2::probe};
+  if (isa() >= Isa::avx512) found.push_back(avx512::probe);
+  if (isa() >= Isa::avx512_bf16) found.push_back(avx512_bf16::probe);
+  return found;
+}
+
+struct Probed {
+  std::vector<float> exp;
+  std::vector<uint16_t> bfloat16;
+};
+
+Probed run(Probe probe, const std::vector<float>& in) {
+  Probed out{std::vector<float>(in.size()), std::vector<uint16_t>(in.size())};
+  probe({in.data(), static_cast<int64_t>(in.size()), out.exp.data(), out.bfloat16.data()});
+  return out;
+}
+
+TEST(Simd, ExpIsWithinTwoUlp) {
+  std::vector<float> in;
+  for (float x = -87.3f; x < 88.7f; x += 0.00137f) in.push_back(x);
+  for (const auto probe : probes()) {
+    const auto out = run(probe, in).exp;
+    for (size_t i = 0; i < in.size(); ++i) {
+      const double exact = std::exp(static_cast<double>(in[i]));
+      ASSERT_LT(std::abs(out[i] - exact) / exact, 2.4e-7) << in[i];
+    }
+  }
+}
+
+TEST(Simd, ExpAtTheEnds) {
+  const float inf = std::numeric_limits<float>::infinity();
+  for (const auto probe : probes()) {
+    const auto out = run(probe, {-inf, -1e30f, -88.f, 0.f, 88.73f, 1e30f, inf, NAN}).exp;
+    EXPECT_EQ(out[0], 0.f);
+    EXPECT_EQ(out[1], 0.f);
+    EXPECT_EQ(out[2], 0.f);
+    EXPECT_EQ(out[3], 1.f);
+    EXPECT_EQ(out[4], inf);
+    EXPECT_EQ(out[5], inf);
+    EXPECT_EQ(out[6], inf);
+    EXPECT_TRUE(std::isnan(out[7]));
+  }
+}
+
+TEST(Simd, BFloat16RoundsAsLibTorchDoes) {
+  auto in = at::randn({4099}) * at::randn({4099}).exp();
+  in[0] = NAN;
+  in[1] = std::numeric_limits<float>::infinity();
+  in[2] = 1.00390625f;  // a tie
+  in[3] = 1.01171875f;  // a tie, to the other side
+  const auto expected = in.to(at::kBFloat16);
+  const auto* bits = reinterpret_cast<const uint16_t*>(expected.const_data_ptr());
+  const std::vector<float> values(in.data_ptr<float>(), in.data_ptr<float>() + in.numel());
+  for (const auto probe : probes()) {
+    const auto out = run(probe, values).bfloat16;
+    EXPECT_GT(out[0] & 0x7fff, 0x7f80);
+    for (size_t i = 1; i < out.size(); ++i) ASSERT_EQ(out[i], bits[i]) << values[i];
+  }
+}
+
+}  // namespace
+}  // namespace gamut::ops
