@@ -2,4 +2,6 @@
 // They are the operators gamut::<name> of LibTorch's dispatcher, called with their types.
 #pragma once
 
+#include <gamut/ops/causal_conv1d.h>
+#include <gamut/ops/gated_delta_rule.h>
 #include <gamut/ops/rms_norm.h>

@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 #include <ATen/autocast_mode.h>
 #include <gamut/init.h>
+#include <gamut/ops.h>
 
 #include "norms.h"
 #include "short_conv.h"
@@ -15,8 +16,6 @@ using at::Tensor;
 namespace {
 
 constexpr double kL2Eps = 1e-6;
-// Up to this many steps the plain recurrence beats a chunk.
-constexpr int64_t kRecurrentSteps = 8;
 
 int64_t head_count(const Options& options) {
   if (options.has("n_heads")) return options.integer("n_heads");
@@ -191,23 +190,25 @@ Tensor Gdn::write_strength(const Tensor& x) const {
 }
 
 Tensor Gdn::mix(DeltaRuleInput in, const Documents& documents, State* state) const {
-  if (!state) return gated_delta_rule_chunked(in, chunk_size_).output;
-  auto& kept = (*state)["recurrent"];
-  if (!documents.packed()) {
+  if (state) {
+    const auto& kept = (*state)["recurrent"];
     in.initial_state = kept;
-    const bool few = in.v.size(1) <= kRecurrentSteps && !at::GradMode::is_enabled();
-    const auto out =
-        few ? gated_delta_rule_recurrent(in) : gated_delta_rule_chunked(in, chunk_size_);
-    kept = out.final_state.detach();
-    return out.output;
+    if (documents.packed()) {
+      auto shape = kept.sizes().vec();
+      shape[0] = documents.size();
+      in.initial_state = at::zeros(shape, kept.options())
+                             .index_copy(0, documents.first_of_row().to(kept.device()), kept);
+    }
   }
-  auto shape = kept.sizes().vec();
-  shape[0] = documents.size();
-  in.initial_state = at::zeros(shape, kept.options())
-                         .index_copy(0, documents.first_of_row().to(kept.device()), kept);
-  const auto out = gated_delta_rule_chunked(in, chunk_size_);
-  kept = out.final_state.detach().index_select(0, documents.last_of_row().to(kept.device()));
-  return out.output;
+  auto [y, final_state] =
+      ops::gated_delta_rule(in.q, in.k, in.v, in.g, in.beta, scale_, in.initial_state,
+                            documents.cu_seqlens(), chunk_size_);
+  if (state) {
+    auto& kept = (*state)["recurrent"];
+    kept = final_state.detach();
+    if (documents.packed()) kept = kept.index_select(0, documents.last_of_row().to(kept.device()));
+  }
+  return y;
 }
 
 Tensor Gdn::forward(const Tensor& x, MixerContext& context) {
@@ -223,8 +224,6 @@ Tensor Gdn::forward(const Tensor& x, MixerContext& context) {
       project(x, v_proj_, v_conv_, "v_conv", documents, state).unflatten(2, {value_heads_, d_v_});
   in.g = log_decay(x);
   in.beta = write_strength(x);
-  in.cu_seqlens = documents.cu_seqlens();
-  in.scale = scale_;
   auto y = mix(in, documents, state);
   if (use_out_norm_) {
     const auto gate = use_gate_ ? at::linear(x, g_proj_).to(y.scalar_type()).view_as(y) : Tensor();

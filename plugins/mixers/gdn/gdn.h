@@ -7,9 +7,12 @@
 
 #include <string>
 
-#include "gated_delta_rule.h"
-
 namespace gamut::gdn {
+
+struct DeltaRuleInput {
+  at::Tensor q, k, v, g, beta;  // as gamut::ops::gated_delta_rule takes them
+  at::Tensor initial_state;     // one a document; undefined: zero
+};
 
 class Gdn final : public Mixer {
  public:

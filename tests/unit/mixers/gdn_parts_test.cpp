@@ -1,9 +1,8 @@
-// The parts around the gated delta rule: triangular inverse, short convolution, norms.
+// The parts around the gated delta rule: short convolution, norms.
 #include <ATen/Parallel.h>
 
 #include "gdn/norms.h"
 #include "gdn/short_conv.h"
-#include "gdn/triangular.h"
 #include "support.h"
 
 namespace gamut::gdn {
@@ -13,16 +12,6 @@ using at::Tensor;
 using test::offsets;
 
 const auto kDoubles = at::TensorOptions().dtype(at::kDouble);
-
-TEST(UnitLowerInverse, InvertsAndIgnoresTheRest) {
-  at::manual_seed(1);
-  for (const int64_t c : {16, 32, 64, 128}) {
-    const auto n = at::randn({3, c, c}, kDoubles) * 0.2;
-    const auto lower = n.tril(-1) + at::eye(c, kDoubles);
-    const auto product = at::bmm(lower, unit_lower_inverse(n));
-    EXPECT_LE((product - at::eye(c, kDoubles)).abs().max().item<double>(), 1e-10) << c;
-  }
-}
 
 // The definition, by LibTorch's own convolution.
 Tensor padded_conv(const Tensor& x, const Tensor& weight, const Tensor& context) {

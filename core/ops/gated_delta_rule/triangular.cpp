@@ -1,10 +1,10 @@
 // Inverse of batched unit lower triangular matrices by products alone: on a CPU a batched
 // triangular solve runs matrix by matrix and is several times slower.
-#include "triangular.h"
+#include "ops/gated_delta_rule/triangular.h"
 
 #include <ATen/ATen.h>
 
-namespace gamut::gdn {
+namespace gamut::ops {
 
 using at::Tensor;
 
@@ -56,4 +56,4 @@ Tensor unit_lower_inverse(const Tensor& n) {
   return inverse;
 }
 
-}  // namespace gamut::gdn
+}  // namespace gamut::ops
