@@ -1,0 +1,191 @@
+"""Runs both sides of every case alternately and prints the table; tests/bench/mixers.sh starts it.
+
+Each side is one process that lives through the run; only one of them computes at a time. A case is timed in
+rounds, ours then theirs; its figure is the median of all its calls."""
+import argparse
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+from plan import CASES
+
+HERE = Path(__file__).parent
+ROUNDS = 5
+ROUND_SECONDS = 0.5
+
+
+class Missing(Exception):
+    """A side lacks a case, or fails in it."""
+
+
+class Worker:
+    """One side: a process that runs cases on request."""
+
+    def __init__(self, name, command):
+        self.name = name
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.answer("its start")
+
+    def ask(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        return self.answer(line)
+
+    def answer(self, line):
+        while True:
+            answer = self.process.stdout.readline()
+            if not answer:
+                sys.exit(f"{self.name} ended at `{line}`")
+            word, _, rest = answer.strip().partition(" ")
+            if word in ("ready", "missing", "ms", "answer", "ended"):
+                return word, rest
+            print(f"{self.name}: {answer}", end="", file=sys.stderr)
+
+    def begin(self, case):
+        """Raises Missing when this side has no such case."""
+        arguments = " ".join(f"{key}={value}" for key, value in case.arguments.items())
+        word, why = self.ask(f"begin {case.name} {arguments}")
+        if word == "missing":
+            raise Missing(why)
+
+    def time(self, calls):
+        """Milliseconds of each call; raises Missing when the case fails."""
+        word, rest = self.ask(f"time {calls}")
+        if word == "missing":
+            raise Missing(rest)
+        return [float(ms) for ms in rest.split()]
+
+    def end(self):
+        self.ask("end")
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+    def status(self, key):
+        """kB of a line of /proc/PID/status."""
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith(key):
+                return int(line.split()[1])
+
+    def peak_of_one_call(self):
+        """MB that one call adds to the resident memory at most."""
+        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
+        before = self.status("VmRSS")
+        self.time(1)
+        return (self.status("VmHWM") - before) / 1024
+
+
+def calls_of_a_round(worker):
+    first = worker.time(2)[1]
+    return max(1, min(2000, int(ROUND_SECONDS * 1e3 / first)))
+
+
+def time_case(case, sides):
+    """Milliseconds of every call of each side; a side that lacks the case has a sentence instead."""
+    missing, calls, figures = {}, {}, {}
+    for side in sides:
+        try:
+            side.begin(case)
+            calls[side], figures[side.name] = calls_of_a_round(side), []
+        except Missing as why:
+            missing[side.name] = str(why)
+    for _ in range(ROUNDS if len(calls) == len(sides) else 0):
+        for side in sides:
+            figures[side.name] += side.time(calls[side])
+    for side in sides:
+        side.end()
+    return {**figures, **missing}
+
+
+def memory_of(case, start):
+    """Peak MB of one call in a process of its own that has run a small case of the kind before."""
+    worker = start()
+    small = type(case)(case.title, case.name, {**case.arguments, "T": 128})
+    worker.begin(small)
+    worker.time(1)
+    worker.end()
+    worker.begin(case)
+    peak = worker.peak_of_one_call()
+    worker.close()
+    return peak
+
+
+def measure_floors(gamut):
+    """FLOP/s of products by dtype, bytes/s of copies, exponentials/s: the best of several."""
+    from plan import Case
+
+    def best(name, **arguments):
+        gamut.begin(Case("", name, arguments))
+        seconds = min(gamut.time(20)) / 1e3
+        gamut.end()
+        return seconds
+
+    rates = {dtype: 2 * 1024**3 / best("gemm", n=1024, dtype=dtype) for dtype in ("float32", "bfloat16")}
+    rates["byte"] = 2 * (1 << 28) / best("copy", bytes=1 << 28)
+    rates["exp"] = (1 << 18) / best("exp", n=1 << 18)
+    print(f"floors here, 2 threads: products {rates['float32'] / 1e9:.0f} GFLOP/s float32, "
+          f"{rates['bfloat16'] / 1e9:.0f} bfloat16; copies {rates['byte'] / 1e9:.1f} GB/s; "
+          f"{rates['exp'] / 1e9:.2f} G exponentials/s\n")
+    return rates
+
+
+def floor_ms(case, rates):
+    parts = (case.flop / rates[case.dtype], case.byte / rates["byte"], case.exp / rates["exp"])
+    return max(parts) * 1e3
+
+
+def line_of(case, figures, rates):
+    ours, theirs = figures["gamut"], figures.get("python")
+    for side, figure in figures.items():
+        if isinstance(figure, str):
+            return f"{case.title:38} {side} has it not: {figure}"
+    a, floor = statistics.median(ours), floor_ms(case, rates)
+    text = f"{case.title:38}"
+    if theirs:
+        b = statistics.median(theirs)
+        text += f" {b:10.3f} {a:10.3f} {b / a:7.2f}x {f'{case.aim:g}x' if case.aim else '':>6}"
+    else:
+        text += f" {'':10} {a:10.3f} {'':8} {'':6}"
+    text += f" {floor:9.3f} {a / floor:6.2f}" if floor else f" {'':9} {'':6}"
+    text += f" {case.flop / a * 1e3 / rates[case.dtype] * 100:5.0f} %" if case.flop else f" {'':7}"
+    text += f" {case.unit / a * 1e3:10.0f}" if case.unit else f" {'':10}"
+    return text + f"   min {min(ours):.3f}" + (f" / {min(theirs):.3f}" if theirs else "")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--gamut", required=True)
+    parser.add_argument("--list", action="store_true", help="names the cases and ends")
+    parser.add_argument("cases", nargs="*", help="names or their beginnings; default: all")
+    chosen = parser.parse_args()
+    cases = {name: case for name, case in CASES.items()
+             if not chosen.cases or any(name.startswith(wanted) for wanted in chosen.cases)}
+    if not cases or chosen.list:
+        for name, case in CASES.items():
+            print(f"{name:16} {case.title}")
+        sys.exit(0 if chosen.list else "no case is called so")
+
+    def start_gamut():
+        return Worker("gamut", [chosen.gamut, "exec", str(HERE / "worker.lua")])
+
+    def start_python():
+        return Worker("python", [sys.executable, str(HERE / "worker.py")])
+
+    gamut, python = start_gamut(), start_python()
+    rates = measure_floors(gamut)
+    print(f"{'ms, medians':38} {'Python':>10} {'Gamut':>10} {'ratio':>8} {'aim':>6} {'floor':>9} {'x':>6} "
+          f"{'of GEMM':>7} {'tokens/s':>10}")
+    for name, case in cases.items():
+        figures = time_case(case, [gamut] if case.ours_only else [gamut, python])
+        print(line_of(case, figures, rates), flush=True)
+        if case.memory and not any(isinstance(figure, str) for figure in figures.values()):
+            ours, theirs = memory_of(case, start_gamut), memory_of(case, start_python)
+            print(f"{'  peak memory of a call, MB':38} {theirs:10.1f} {ours:10.1f} {theirs / ours:7.2f}x {'3x':>6}",
+                  flush=True)
+    gamut.close()
+    python.close()
+
+
+main()

@@ -1,0 +1,92 @@
+"""What is compared: each case with its arguments, its work and what is asked of it.
+
+Work is counted in FLOP of matrix products, bytes read and written at least once, and exponentials; divided
+by the rates that `floors.lua` reaches on the machine, the largest of the three is the floor of a case.
+"""
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Case:
+    title: str
+    name: str  # the function of both workers
+    arguments: dict
+    aim: float = 0.0  # times faster than Python, at least; 0: none set
+    flop: float = 0.0
+    byte: float = 0.0
+    exp: float = 0.0
+    dtype: str = "float32"  # of the products
+    aim_floor: float = 0.0  # times the floor, at most; 0: none set
+    memory: bool = False  # peak memory of both sides too
+    unit: float = 0.0  # tokens of a call, for a column of tokens a second
+    ours_only: bool = False
+    tags: list = field(default_factory=list)
+
+
+def delta_flop(B, T, H, K, V, chunk=64):
+    """Products of the chunked rule: forward 6 K V + 4 chunk (K + V) a token and head; forward and backward, which
+    recomputes the forward's, 3.5 times that."""
+    return 3.5 * B * T * H * (6 * K * V + 4 * chunk * (K + V))
+
+
+def delta_cases():
+    shapes = [((1, 1024, 6, 48, 96), 4), ((2, 2048, 6, 64, 64), 6), ((1, 8192, 6, 64, 128), 12)]
+    for shape, aim in shapes:
+        arguments = dict(zip("BTHKV", shape))
+        B, T, H, K, V = shape
+        yield Case(f"delta rule {shape}", "delta_rule", arguments, aim, delta_flop(*shape), memory=True,
+                   byte=4 * B * T * H * 3 * (2 * K + 2 * V + 2), exp=3 * B * T * H, unit=B * T)
+    yield Case("delta rule, decode (1,6,48,96)", "delta_rule_decode", dict(B=1, H=6, K=48, V=96), 10,
+               byte=2 * 4 * 6 * 48 * 96, unit=1)
+
+
+def scan_cases():
+    for N in (16, 64):
+        B, T, E = 2, 1024, 1536
+        # Forward reads u, delta, z, writes y; backward reads them and dy and writes three gradients.
+        yield Case(f"selective scan (2,1024,1536) N {N}", "selective_scan", dict(B=B, T=T, E=E, N=N),
+                   20 if N == 16 else 20, byte=4 * B * T * E * 11, exp=2 * B * T * E * N, aim_floor=3, unit=B * T)
+
+
+def ssd_flop(B, T, H, P, N, chunk=64):
+    return 3.5 * B * T * (H * (4 * P * N + 2 * chunk * P) + 2 * chunk * N)
+
+
+def ssd_cases():
+    shape = dict(B=2, T=1024, H=24, P=64, N=128)
+    flop = ssd_flop(**shape)
+    yield Case("ssd (2,1024,24,64) N 128, forward", "ssd", {**shape, "backward": 0}, 0, flop / 3.5, unit=2048)
+    yield Case("ssd (2,1024,24,64) N 128", "ssd", shape, 4, flop, unit=2048)
+
+
+def elementwise_cases():
+    B, T, C = 2, 1024, 1152
+    yield Case("causal conv + silu (2,1024,1152)", "causal_conv", dict(B=B, T=T, C=C), 3, byte=4 * B * T * C * 5,
+               exp=2 * B * T * C)
+    H, D = 6, 96
+    yield Case("gated rms norm (2,1024,6,96)", "gated_norm", dict(B=B, T=T, H=H, D=D), 3,
+               byte=4 * B * T * H * D * 8, exp=2 * B * T * H * D)
+
+
+def muon_cases():
+    # Five iterations of X X^T, (X X^T)^2 and a product with X, the smaller side m of an m x n matrix on the left.
+    sides = [(512, 512), (256, 512), (256, 512), (512, 512), (512, 1024), (512, 1024)]
+    flop = 9 * sum(5 * (2 * m * m * n + 2 * m**3 + 2 * m * m * n) for m, n in sides)
+    yield Case("muon step, 54 matrices", "muon_step", {}, 1.3, flop, dtype="bfloat16")
+
+
+def growth_cases():
+    for T in (1024, 2048, 4096, 8192, 16384, 32768, 65536):
+        shape = (1, T, 6, 48, 96)
+        yield Case(f"growth: delta rule T {T}", "delta_rule", dict(zip("BTHKV", shape)), flop=delta_flop(*shape),
+                   unit=T, ours_only=True)
+
+
+def speech_cases():
+    return []
+
+
+CASES = {}
+for make in (delta_cases, scan_cases, ssd_cases, elementwise_cases, muon_cases, growth_cases, speech_cases):
+    for number, case in enumerate(make(), 1):
+        CASES[f"{make.__name__.removesuffix('_cases')}_{number}"] = case

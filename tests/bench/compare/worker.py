@@ -1,0 +1,58 @@
+"""The Python side of a comparison: runs the cases that driver.py asks for on its standard input.
+
+    begin NAME key=value ...   ->  ready | missing WHY
+    time CALLS                 ->  ms A B C ...      one figure a call
+    ask                        ->  answer key=value ...   what the case says of itself
+    end                        ->  ended
+"""
+import gc
+import sys
+import time
+
+import torch
+
+import muon
+import operators
+import speech
+
+CASES = {**operators.CASES, **muon.CASES, **speech.CASES}
+
+
+def parse(words):
+    """key=value words as a dict: integers where they are integers."""
+    pairs = (word.split("=", 1) for word in words)
+    return {key: int(value) if value.lstrip("-").isdigit() else value for key, value in pairs}
+
+
+def timed(call, calls):
+    figures = []
+    for _ in range(calls):
+        began = time.perf_counter()
+        call()
+        figures.append((time.perf_counter() - began) * 1e3)
+    return figures
+
+
+def main():
+    torch.set_num_threads(2)
+    torch.manual_seed(1)
+    call, about = None, {}
+    print("ready", flush=True)
+    for line in sys.stdin:
+        command, *words = line.split()
+        if command == "begin":
+            call, about = CASES[words[0]](**parse(words[1:])), {}
+            if isinstance(call, tuple):
+                call, about = call
+            print("ready", flush=True)
+        elif command == "time":
+            print("ms", *(f"{ms:.6f}" for ms in timed(call, int(words[0]))), flush=True)
+        elif command == "ask":
+            print("answer", *(f"{key}={value}" for key, value in about.items()), flush=True)
+        elif command == "end":
+            call, about = None, {}
+            gc.collect()
+            print("ended", flush=True)
+
+
+main()
