@@ -27,7 +27,8 @@ function(gamut_isa_kernels library)
     target_include_directories(${library}_${isa} PRIVATE "${PROJECT_SOURCE_DIR}/core")
     target_compile_definitions(${library}_${isa} PRIVATE GAMUT_ISA=${isa} GAMUT_ISA_LEVEL=${level})
     target_compile_options(${library}_${isa} PRIVATE ${flags_${isa}}
-      -O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math -Wno-psabi)
+      -O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math
+      -Wno-psabi -Wno-uninitialized -Wno-maybe-uninitialized)  # the last two: GCC bug 105593
     target_sources(${library} PRIVATE $<TARGET_OBJECTS:${library}_${isa}>)
     math(EXPR level "${level} + 1")
   endforeach()

@@ -5,7 +5,10 @@
 
 #include "ops/causal_conv1d/causal_conv1d.h"
 #include "ops/gated_delta_rule/gated_delta_rule.h"
-#include "ops/norm/rms_norm.h"
+#include "ops/newton_schulz/newton_schulz.h"
+#include "ops/norm/norm.h"
+#include "ops/rope/rope.h"
+#include "ops/selective_scan/selective_scan.h"
 
 namespace gamut::ops {
 
@@ -29,7 +32,44 @@ TORCH_LIBRARY_FRAGMENT(gamut, library) {
       "float? scale=None, Tensor? initial_state=None, Tensor? cu_seqlens=None, int chunk_size=0) "
       "-> (Tensor output, Tensor final_state)",
       gated_delta_rule_reference);
-  library.def("rms_norm(Tensor x, Tensor? weight, float eps) -> Tensor", rms_norm);
+  library.def("l2_norm(Tensor x, float eps=1e-6) -> Tensor", l2_norm);
+  library.def("l2_norm_reference(Tensor x, float eps=1e-6) -> Tensor", l2_norm_reference);
+  library.def(
+      "newton_schulz(Tensor[] matrices, float[] coefficients, *, float safety=1.0, "
+      "float eps=1e-07, ScalarType? dtype=None) -> Tensor[]",
+      newton_schulz);
+  library.def(
+      "newton_schulz_reference(Tensor[] matrices, float[] coefficients, *, float safety=1.0, "
+      "float eps=1e-07, ScalarType? dtype=None) -> Tensor[]",
+      newton_schulz_reference);
+  library.def(
+      "rms_norm(Tensor x, Tensor? weight, float eps, *, Tensor? gate=None, bool gate_first=False, "
+      "int? group_size=None) -> Tensor",
+      rms_norm);
+  library.def(
+      "rms_norm_reference(Tensor x, Tensor? weight, float eps, *, Tensor? gate=None, "
+      "bool gate_first=False, int? group_size=None) -> Tensor",
+      rms_norm_reference);
+  library.def(
+      "rope(Tensor x, Tensor cos, Tensor sin, *, bool interleaved=False, Tensor? weight=None, "
+      "float? eps=None, Tensor? gain=None) -> Tensor",
+      rope);
+  library.def(
+      "rope_reference(Tensor x, Tensor cos, Tensor sin, *, bool interleaved=False, "
+      "Tensor? weight=None, float? eps=None, Tensor? gain=None) -> Tensor",
+      rope_reference);
+  library.def(
+      "selective_scan(Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, *, Tensor? D=None, "
+      "Tensor? z=None, Tensor? delta_bias=None, bool delta_softplus=False, "
+      "Tensor? initial_state=None, Tensor? cu_seqlens=None) "
+      "-> (Tensor output, Tensor final_state)",
+      selective_scan);
+  library.def(
+      "selective_scan_reference(Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, *, "
+      "Tensor? D=None, Tensor? z=None, Tensor? delta_bias=None, bool delta_softplus=False, "
+      "Tensor? initial_state=None, Tensor? cu_seqlens=None) "
+      "-> (Tensor output, Tensor final_state)",
+      selective_scan_reference);
 }
 
 void link_operators() {}

@@ -4,4 +4,8 @@
 
 #include <gamut/ops/causal_conv1d.h>
 #include <gamut/ops/gated_delta_rule.h>
+#include <gamut/ops/l2_norm.h>
+#include <gamut/ops/newton_schulz.h>
 #include <gamut/ops/rms_norm.h>
+#include <gamut/ops/rope.h>
+#include <gamut/ops/selective_scan.h>

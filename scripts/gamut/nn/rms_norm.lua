@@ -9,7 +9,7 @@ local check = require "gamut.options"
 local RMSNorm = module.class "RMSNorm"
 
 ---The mean of squares is taken in float32 whatever the input's type.
----On the CPU one fused operator runs each direction (core/ops/rms_norm.cpp).
+---On the CPU one fused operator runs each direction (core/ops/norm).
 ---@param d integer
 ---@param options? {eps?: number, weight?: boolean} eps: default 1e-5; weight: default true, starts at 1
 function RMSNorm:init(d, options)

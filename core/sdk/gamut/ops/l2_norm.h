@@ -1,0 +1,17 @@
+// L2 normalisation over the last dimension.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+
+namespace gamut::ops {
+
+// x [..., d] -> x / sqrt(sum(x^2) + eps), in the type of x.
+inline at::Tensor l2_norm(const at::Tensor& x, double eps = 1e-6) {
+  using Signature = at::Tensor(const at::Tensor&, double);
+  static const auto call =
+      c10::Dispatcher::singleton().findSchemaOrThrow("gamut::l2_norm", "").typed<Signature>();
+  return call.call(x, eps);
+}
+
+}  // namespace gamut::ops
