@@ -6,7 +6,8 @@
 
 #include <memory>
 
-#include "script/active_state.h"
+#include "script/lua_instance.h"
+#include "script/lua_recurrent.h"
 
 namespace gamut::script {
 
@@ -15,16 +16,15 @@ class LuaMixer final : public Mixer {
   // Constructs an instance of the Lua class that `class_reference` refers to in the registry of the
   // cell's state, from checked options. Throws gamut::Error with the Lua message and its line.
   LuaMixer(std::shared_ptr<StateHandle::Cell> cell, int class_reference, const Options& options);
-  ~LuaMixer() override;
 
   at::Tensor forward(const at::Tensor& x, MixerContext& context) override;
   State new_state(int64_t batch) const override;
+  // "recurrent/1" when the class has the methods of gamut/recurrent.h.
+  void* query(std::string_view id) override;
 
  private:
-  lua_State* state() const;
-
-  std::shared_ptr<StateHandle::Cell> cell_;
-  int instance_ = LUA_NOREF;
+  LuaInstance instance_;
+  LuaRecurrent recurrent_;
 };
 
 }  // namespace gamut::script

@@ -6,6 +6,7 @@ local fields = require "gamut.nn.fields"
 local module = require "gamut.nn.module"
 local native = require "gamut.native.nn"
 local plugins = require "gamut.native.plugins"
+local recurrent = require "gamut.nn.recurrent"
 
 ---@class gamut.nn.Context
 ---@field positions? gamut.Tensor int64 [time], position of each step; default: 0, 1, 2, ... in each document
@@ -61,6 +62,12 @@ function PluginMixer:forward(x, context) return self.native:forward(x, context, 
 ---@return gamut.State
 function PluginMixer:new_state(batch) return self.native:new_state(batch) end
 
+---The mixer's own tensors from those that another project's checkpoint has for it, named relative to
+---the mixer; nil when they are in its own names or it knows none but those. `module:load` asks this.
+---@param tensors gamut.nn.NamedTensor[]
+---@return gamut.nn.NamedTensor[]?
+function PluginMixer:import_weights(tensors) return self.native:import_weights(tensors) end
+
 function PluginMixer:label() return self.name end
 
 -- Classes of mixers written in Lua, by name.
@@ -89,6 +96,14 @@ local function check_state(state, batch)
       error(("the state is for %s rows and x has %d; call new_state(%d)")
         :format(tostring(rows), batch, batch), 0)
     end
+  end
+end
+
+local function checked_project(project)
+  return function(self, x, context)
+    check_input(self, x)
+    check_state(context.state, x.shape[1])
+    return project(self, x, context)
   end
 end
 
@@ -179,15 +194,20 @@ function mixer.state(tensors) return plugins.state(tensors) end
 ---
 ---Types are boolean, integer, number, string (with `choices`), integers, numbers and table. An option
 ---without default is required unless `optional = true`.
+---
+---A class that opens its recurrence has project, scan, read and finish (see gamut.nn.recurrent) in place
+---of forward, which is then made of them, and may be wrapped by memory_cache.
 ---@param name string
 ---@param class gamut.nn.Class
 ---@param options gamut.nn.OptionDeclaration[]
 function mixer.register(name, class, options)
-  if class.untracked_forward == nil or class.new_state == nil then
+  local forward = class.untracked_forward or recurrent.complete(name, class)
+  if forward == nil or class.new_state == nil then
     error(("mixer `%s` needs a forward(x, context) and a new_state(batch)"):format(name), 2)
   end
   local Registered = module.class(class.class_name, class)
-  Registered.forward = complete(class.untracked_forward)
+  Registered.forward = complete(forward)
+  if class.project then Registered.project = checked_project(class.project) end
   function Registered:init(checked)
     self.name, self.options = name, checked
     class.init(self, checked)

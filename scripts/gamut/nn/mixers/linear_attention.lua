@@ -1,5 +1,6 @@
 -- Causal linear attention with the feature map elu + 1 (Katharopoulos et al. 2020), in pure Lua: an
--- example of a mixer written under the same contract as those in C++, and a baseline.
+-- example of a mixer written under the same contract as those in C++, here as the parts of a recurrence
+-- (gamut.nn.recurrent), and a baseline.
 --
 --     require "gamut.nn.mixers.linear_attention"
 --     local mixer = nn.mixer("linear_attention", {d_model = 256, n_heads = 4})
@@ -33,8 +34,20 @@ function LinearAttention:new_state(batch)
   return nn.state { { "memory", self.q_proj.weight:new_zeros(shape) } }
 end
 
--- One document: q, k [batch, heads, time, head_dim], v with a column of ones appended, and the memory
--- before it. Returns the sums [.., head_dim + 1] for each step, and the memory after it.
+function LinearAttention.memory_names() return { "memory" } end
+
+---q, k [batch, time, heads, head_dim], and v with a column of ones appended, for the normaliser.
+function LinearAttention:project(x)
+  local function heads(projection) return projection(x):unflatten(-1, { self.n_heads, -1 }) end
+  return {
+    q = gamut.elu(heads(self.q_proj)) + 1,
+    k = gamut.elu(heads(self.k_proj)) + 1,
+    v = gamut.constant_pad_nd(heads(self.v_proj), { 0, 1 }, 1),
+  }
+end
+
+-- One document: q, k, v [batch, heads, time, ...] and the memory before it. Returns the sums
+-- [.., head_dim + 1] for each step, and the memory after it.
 local function scan(q, k, v, memory, chunk_size)
   local time, pieces = q.shape[3], {}
   for first = 0, time - 1, chunk_size do
@@ -47,43 +60,44 @@ local function scan(q, k, v, memory, chunk_size)
   return gamut.cat(pieces, 2), memory
 end
 
--- Packed documents: each from an empty memory, but for the first of a row, which goes on from before.
 local function scan_documents(documents, q, k, v, memory, chunk_size)
   local rows, after = {}, {}
-  for _, document in ipairs(documents) do
+  for position, document in ipairs(documents) do
     local row, first, length = document.row, document.first, document.length
     local function part(t) return t:narrow(0, row, 1):narrow(2, first, length) end
-    local before = memory:narrow(0, row, 1)
-    if not document.starts_row then before = gamut.zeros_like(before) end
     local sums
-    sums, after[row + 1] = scan(part(q), part(k), part(v), before, chunk_size)
+    sums, after[position] = scan(part(q), part(k), part(v), memory:narrow(0, position - 1, 1), chunk_size)
     rows[row + 1] = rows[row + 1] and gamut.cat({ rows[row + 1], sums }, 2) or sums
   end
   return gamut.cat(rows, 0), gamut.cat(after, 0)
 end
 
-function LinearAttention:forward(x, context)
-  local function heads(projected) return projected:unflatten(-1, { self.n_heads, -1 }):transpose(1, 2) end
-  local q = gamut.elu(heads(self.q_proj(x))) + 1
-  local k = gamut.elu(heads(self.k_proj(x))) + 1
-  local v = gamut.constant_pad_nd(heads(self.v_proj(x)), { 0, 1 }, 1)
-
-  local state, batch = context.state, x.shape[1]
-  local memory = state and state.memory or self:new_state(batch).memory
-  local documents = nn.documents(context, x)
-  local sums
+---Reads are [rows, time, heads, head_dim + 1]: the last channel is the normaliser.
+function LinearAttention:scan(features, memory, cu_seqlens)
+  local function by_head(t) return t:transpose(1, 2) end
+  local q, k, v = by_head(features.q), by_head(features.k), by_head(features.v)
+  local documents = nn.documents({ cu_seqlens = cu_seqlens }, features.q)
+  local sums, after
   if documents then
-    sums, memory = scan_documents(documents, q, k, v, memory, self.chunk_size)
+    sums, after = scan_documents(documents, q, k, v, memory.memory, self.chunk_size)
   else
-    sums, memory = scan(q, k, v, memory, self.chunk_size)
+    sums, after = scan(q, k, v, memory.memory, self.chunk_size)
   end
-  if state then
-    state.memory = memory
-    state.position = state.position + x.shape[2]
-  end
-  local values, weights = sums:narrow(-1, 0, self.head_dim), sums:narrow(-1, self.head_dim, 1)
-  return self.o_proj((values / (weights + EPS)):transpose(1, 2):flatten(2))
+  return by_head(sums), { memory = after }
 end
+
+function LinearAttention.read(_, features, memories)
+  return gamut.einsum("bthk,bnhkv->btnhv", { features.q, memories.memory })
+end
+
+function LinearAttention:normalize(read)
+  return read:narrow(-1, 0, self.head_dim) / (read:narrow(-1, self.head_dim, 1) + EPS)
+end
+
+function LinearAttention.queries(_, features) return features.q:flatten(2) end
+function LinearAttention.keys(_, features) return features.k:flatten(2) end
+
+function LinearAttention:finish(read) return self.o_proj(read:flatten(2)) end
 
 nn.register_mixer("linear_attention", LinearAttention, {
   { "d_model", "integer", min = 1, doc = "width of the input and the output" },
