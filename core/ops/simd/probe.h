@@ -10,7 +10,11 @@ namespace gamut::ops {
 struct ProbeArguments {
   const float* in;  // n of them
   int64_t n;
+  float factor;
   float* exp;
+  float* exp2_of_product;  // of `in` by `factor`
+  float* softplus;
+  float* softplus_slope;
   uint16_t* bfloat16;
 };
 

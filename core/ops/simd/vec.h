@@ -1,4 +1,5 @@
-// Vectors of one register and the few functions on them that the kernels share. For *.isa.cpp alone.
+// Vectors of one register and the few functions on them that the kernels share. For *.isa.cpp
+// alone.
 //
 // Everything here has internal linkage: an inline function that the linker merges across
 // instruction sets could bring AVX-512 to a CPU without it. For the same reason kernels include
@@ -143,29 +144,61 @@ GAMUT_INLINE auto sum(V v) -> decltype(v[0] + v[0]) {
   return part[0];
 }
 
-// exp(x) within 1 ulp or so; 0 below -87.3, infinity above 88.7, NaN stays NaN.
-GAMUT_INLINE Vec<float> exp(Vec<float> x) {
-  const Vec<float> magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
-  const Vec<float> in = x > 88.7f ? splat(88.7f) : (x < -87.3f ? splat(-87.3f) : x);
-  const Vec<float> shifted = in * 1.44269504f + magic;
-  const Vec<float> n = shifted - magic;
-  const Vec<float> r = (in - n * 0.693359375f) - n * -2.12194440e-4f;
+#if GAMUT_ISA_LEVEL >= 1
+// maskz_: the plain forms make gcc 12 warn of an uninitialised value.
+GAMUT_INLINE Vec<float> round_to_integer(Vec<float> x) {
+  return (Vec<float>)_mm512_maskz_roundscale_ps(0xffff, (__m512)x,
+                                                _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+#endif
+
+// The polynomial of 2^r for |r| <= 1/2.
+GAMUT_INLINE Vec<float> exp2_near_zero(Vec<float> r) {
+  Vec<float> p = splat(1.326472604e-3f);
+  p = p * r + 9.671512722e-3f;
+  p = p * r + 5.550733747e-2f;
+  p = p * r + 2.402224208e-1f;
+  p = p * r + 6.931469776e-1f;
+  return p * r + 1.0f;
+}
+
+// The polynomial of exp(r) for |r| <= log(2) / 2.
+GAMUT_INLINE Vec<float> exp_near_zero(Vec<float> r) {
   Vec<float> p = splat(1.9875691500e-4f);
   p = p * r + 1.3981999507e-3f;
   p = p * r + 8.3334519073e-3f;
   p = p * r + 4.1665795894e-2f;
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
-  p = p * r * r + r + 1.0f;
+  return p * r * r + r + 1.0f;
+}
+
+// exp(x) within 1 ulp or so; 0 below -87.3, infinity above 88.7, NaN stays NaN.
+#if GAMUT_ISA_LEVEL >= 1
+GAMUT_INLINE Vec<float> exp(Vec<float> x) {
+  // The smaller of two, and the second when one is NaN.
+  const Vec<float> in = (Vec<float>)_mm512_maskz_min_ps(0xffff, (__m512)splat(100.0f), (__m512)x);
+  const Vec<float> n = round_to_integer(in * 1.44269504f);
+  const Vec<float> r = (in - n * 0.693359375f) - n * -2.12194440e-4f;
+  const __mmask16 kept = _mm512_cmp_ps_mask((__m512)x, (__m512)splat(-87.3f), _CMP_NLT_UQ);
+  return (Vec<float>)_mm512_maskz_scalef_ps(kept, (__m512)exp_near_zero(r), (__m512)n);
+}
+#else
+GAMUT_INLINE Vec<float> exp(Vec<float> x) {
+  const Vec<float> magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
+  const Vec<float> in = x > 88.7f ? splat(88.7f) : (x < -87.3f ? splat(-87.3f) : x);
+  const Vec<float> shifted = in * 1.44269504f + magic;
+  const Vec<float> n = shifted - magic;
+  const Vec<float> p = exp_near_zero((in - n * 0.693359375f) - n * -2.12194440e-4f);
   // 2^n in two halves: n reaches 128.
   const Vec<int32_t> k = (Vec<int32_t>)shifted - (Vec<int32_t>)magic;
   const Vec<int32_t> half = k >> 1;
-  Vec<float> y =
-      p * (Vec<float>)((half + 127) << 23) * (Vec<float>)((k - half + 127) << 23);
+  Vec<float> y = p * (Vec<float>)((half + 127) << 23) * (Vec<float>)((k - half + 127) << 23);
   y = x < -87.3f ? splat(0.0f) : y;
   y = x > 88.72284f ? splat(__builtin_inff()) : y;
   return x == x ? y : x;
 }
+#endif
 // float64 is for checking; exactness counts, not speed.
 GAMUT_INLINE Vec<double> exp(Vec<double> x) {
   for (int i = 0; i < kLanes<double>; ++i) x[i] = __builtin_exp(x[i]);
@@ -176,6 +209,59 @@ GAMUT_INLINE float exp(float x) {
 }
 GAMUT_INLINE double exp(double x) {
   return __builtin_exp(x);
+}
+
+// 2^(a b) within 2 ulp, the product not rounded: for exp(b c) with a = c / log(2) computed once.
+// For |a b| up to 1e15; 0, or as good as 0, below 2^-126.
+#if GAMUT_ISA_LEVEL >= 1
+GAMUT_INLINE Vec<float> exp2_of_product(Vec<float> a, Vec<float> b) {
+  const Vec<float> n = round_to_integer(a * b);
+  const Vec<float> r = (Vec<float>)_mm512_fmsub_ps((__m512)a, (__m512)b, (__m512)n);
+  return (Vec<float>)_mm512_maskz_scalef_ps(0xffff, (__m512)exp2_near_zero(r), (__m512)n);
+}
+#else
+GAMUT_INLINE Vec<float> exp2_of_product(Vec<float> a, Vec<float> b) {
+  const Vec<float> magic = splat(12582912.0f);
+  const __m256 product = (__m256)(a * b);
+  const __m256 in =
+      _mm256_max_ps((__m256)splat(-126.0f), _mm256_min_ps((__m256)splat(127.0f), product));
+  const Vec<float> shifted = (Vec<float>)in + magic;
+  const Vec<float> p = exp2_near_zero((Vec<float>)in - (shifted - magic));
+  const Vec<float> y = (Vec<float>)((Vec<int32_t>)p + ((Vec<int32_t>)shifted << 23));
+  return (Vec<float>)product < -126.0f ? splat(0.0f) : y;
+}
+#endif
+GAMUT_INLINE Vec<double> exp2_of_product(Vec<double> a, Vec<double> b) {
+  for (int i = 0; i < kLanes<double>; ++i) a[i] = __builtin_exp2(a[i] * b[i]);
+  return a;
+}
+
+// log(1 + e) for 0 <= e <= 1, exact to a few ulp also for small e: 2 artanh(s) with s = e / (2 +
+// e).
+GAMUT_INLINE Vec<float> log1p_of_unit(Vec<float> e) {
+  const Vec<float> s = e / (e + 2.0f), s2 = s * s;
+  Vec<float> p = splat(1.400642066e-1f);
+  p = p * s2 + 1.400081401e-1f;
+  p = p * s2 + 2.001076910e-1f;
+  p = p * s2 + 3.333320805e-1f;
+  const Vec<float> twice = s + s;
+  return twice + twice * (s2 * p);
+}
+GAMUT_INLINE Vec<double> log1p_of_unit(Vec<double> e) {
+  for (int i = 0; i < kLanes<double>; ++i) e[i] = __builtin_log1p(e[i]);
+  return e;
+}
+
+// log(1 + exp(x)), and its derivative 1 / (1 + exp(-x)).
+template <class V>
+struct Softplus {
+  V value, slope;
+};
+template <class V>
+GAMUT_INLINE Softplus<V> softplus(V x) {
+  const V e = exp(x < 0 ? x : -x);  // of -|x|
+  const V big = 1 / (1 + e);
+  return {(x < 0 ? V{} : x) + log1p_of_unit(e), x < 0 ? e * big : big};
 }
 
 // 1 / (1 + exp(-x)).

@@ -21,13 +21,18 @@ std::vector<Probe> probes() {
 }
 
 struct Probed {
-  std::vector<float> exp;
+  std::vector<float> exp, exp2_of_product, softplus, softplus_slope;
   std::vector<uint16_t> bfloat16;
 };
 
+constexpr float kFactor = 1.3f;
+
 Probed run(Probe probe, const std::vector<float>& in) {
-  Probed out{std::vector<float>(in.size()), std::vector<uint16_t>(in.size())};
-  probe({in.data(), static_cast<int64_t>(in.size()), out.exp.data(), out.bfloat16.data()});
+  const std::vector<float> empty(in.size());
+  Probed out{empty, empty, empty, empty, std::vector<uint16_t>(in.size())};
+  probe({in.data(), static_cast<int64_t>(in.size()), kFactor, out.exp.data(),
+         out.exp2_of_product.data(), out.softplus.data(), out.softplus_slope.data(),
+         out.bfloat16.data()});
   return out;
 }
 
@@ -55,6 +60,39 @@ TEST(Simd, ExpAtTheEnds) {
     EXPECT_EQ(out[5], inf);
     EXPECT_EQ(out[6], inf);
     EXPECT_TRUE(std::isnan(out[7]));
+  }
+}
+
+TEST(Simd, Exp2OfProduct) {
+  std::vector<float> in;
+  for (float x = -96.9f; x < 96.9f; x += 0.00137f) in.push_back(x);
+  const std::vector<float> far{-97.8f, -7e14f, 0.f};
+  for (const auto probe : probes()) {
+    const auto out = run(probe, in).exp2_of_product;
+    const auto at_ends = run(probe, far).exp2_of_product;
+    for (size_t i = 0; i < in.size(); ++i) {
+      const double exact = std::exp2(static_cast<double>(in[i]) * kFactor);
+      // AVX2 rounds the product: 2^-24 of it, times log(2).
+      const double rounding = probe == avx2::probe ? 5.3e-6 : 0;
+      ASSERT_LT(std::abs(out[i] - exact) / exact, 2.4e-7 + rounding) << in[i];
+    }
+    EXPECT_LT(at_ends[0], 1.2e-38f);
+    EXPECT_EQ(at_ends[1], 0.f);
+    EXPECT_EQ(at_ends[2], 1.f);
+  }
+}
+
+TEST(Simd, SoftplusAndItsSlopeAreExactAtBothEnds) {
+  std::vector<float> in;
+  for (float x = -87.f; x < 90.f; x += 0.00137f) in.push_back(x);
+  for (const auto probe : probes()) {
+    const auto out = run(probe, in);
+    for (size_t i = 0; i < in.size(); ++i) {
+      const double x = in[i], value = std::log1p(std::exp(-std::abs(x))) + std::max(x, 0.0);
+      const double slope = 1 / (1 + std::exp(-x));
+      ASSERT_LT(std::abs(out.softplus[i] - value) / value, 4e-7) << x;
+      ASSERT_LT(std::abs(out.softplus_slope[i] - slope) / slope, 4e-7) << x;
+    }
   }
 }
 
