@@ -1,4 +1,6 @@
 // A plugin mixer as a Lua object; scripts/gamut/nn/mixer.lua makes a module of it.
+#include <gamut/weight_layouts.h>
+
 #include "script/active_state.h"
 #include "script/plugin_objects.h"
 #include "script/tensor.h"
@@ -96,6 +98,22 @@ int tensors(lua_State* L) {
   return 1;
 }
 
+// mixer:import_weights(list of {name, tensor}) -> the mixer's own tensors, as such a list; nil when
+// the names are its own, or it offers no "weights.import/1".
+int import_weights(lua_State* L) {
+  Mixer& mixer = *check_object<MixerObject>(L, 1).mixer;
+  const auto given = to_named_tensors(L, 2, "the tensors to import");
+  ActiveState active(L);
+  const auto* import = static_cast<WeightImport*>(mixer.query(WeightImport::kId));
+  const auto own = import ? import->import_weights(given) : std::nullopt;
+  if (own) {
+    push_named_tensors(L, *own);
+  } else {
+    lua_pushnil(L);
+  }
+  return 1;
+}
+
 // mixer:options() -> the checked options, with defaults.
 int options(lua_State* L) {
   check_object<MixerObject>(L, 1);  // refuses other objects
@@ -107,11 +125,10 @@ int options(lua_State* L) {
 
 void open_mixer_class(lua_State* L) {
   const luaL_Reg metamethods[] = {{nullptr, nullptr}};
-  const luaL_Reg methods[] = {{"forward", guard<forward>},
-                              {"new_state", guard<new_state>},
-                              {"tensors", guard<tensors>},
-                              {"options", guard<options>},
-                              {nullptr, nullptr}};
+  const luaL_Reg methods[] = {
+      {"forward", guard<forward>}, {"new_state", guard<new_state>},
+      {"tensors", guard<tensors>}, {"import_weights", guard<import_weights>},
+      {"options", guard<options>}, {nullptr, nullptr}};
   new_class<MixerObject>(L, metamethods, methods);
 }
 

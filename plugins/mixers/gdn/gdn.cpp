@@ -1,21 +1,18 @@
-// The Gated DeltaNet layer; see README.md for the equations and the options of known models.
+// The Gated DeltaNet layer: its parameters and state; see README.md for the equations and the
+// presets.
 #include "gdn.h"
 
 #include <ATen/ATen.h>
-#include <ATen/autocast_mode.h>
 #include <gamut/init.h>
-#include <gamut/ops.h>
 
-#include "norms.h"
-#include "short_conv.h"
+#include "layouts.h"
+#include "presets.h"
 
 namespace gamut::gdn {
 
 using at::Tensor;
 
 namespace {
-
-constexpr double kL2Eps = 1e-6;
 
 int64_t head_count(const Options& options) {
   if (options.has("n_heads")) return options.integer("n_heads");
@@ -30,9 +27,17 @@ bool is_power_of_two(int64_t n) {
   return n > 0 && (n & (n - 1)) == 0;
 }
 
+QkNorm qk_norm_of(const std::string& name) {
+  if (name == "l2") return QkNorm::l2;
+  if (name == "l2_clamp") return QkNorm::l2_clamp;
+  return name == "rms_l2" ? QkNorm::rms_l2 : QkNorm::none;
+}
+
 }  // namespace
 
-Gdn::Gdn(const Options& options, Host& /*host*/)
+Gdn::Gdn(const Options& given, Host& /*host*/) : Gdn(with_preset(given)) {}
+
+Gdn::Gdn(const Options& options)
     : d_model_(options.integer("d_model")),
       heads_(head_count(options)),
       value_heads_(options.has("n_v_heads") ? options.integer("n_v_heads") : heads_),
@@ -44,8 +49,9 @@ Gdn::Gdn(const Options& options, Host& /*host*/)
       use_conv_(options.boolean("use_short_conv")),
       use_gate_(options.boolean("use_gate")),
       use_out_norm_(options.boolean("use_out_norm")),
+      use_silu_(options.string("activation") == "silu"),
       negative_eigenvalues_(options.boolean("allow_neg_eigval")),
-      qk_norm_(options.string("qk_norm")),
+      qk_norm_(qk_norm_of(options.string("qk_norm"))),
       init_(options.string("init")),
       norm_eps_(options.number("norm_eps")),
       dropout_(options.number("dropout")),
@@ -61,8 +67,8 @@ Gdn::Gdn(const Options& options, Host& /*host*/)
           d_v_ >= 1,
       "expand_v = ", options.number("expand_v"), " times head_dim = ", d_k_,
       " must be a whole number of value channels");
-  GAMUT_CHECK(is_power_of_two(chunk_size_), "chunk_size = ", chunk_size_,
-              " must be a power of two");
+  GAMUT_CHECK(chunk_size_ == 0 || (chunk_size_ >= 16 && is_power_of_two(chunk_size_)),
+              "chunk_size = ", chunk_size_, " must be a power of two from 16, or 0 (chosen)");
   GAMUT_CHECK(use_out_norm_ || !use_gate_,
               "use_gate needs use_out_norm: the gate multiplies the "
               "normalised output; set use_gate = false as well");
@@ -78,11 +84,14 @@ Tensor Gdn::draw(at::IntArrayRef shape) const {
 // Draws follow the order of registration.
 void Gdn::make_projections(const Options& options) {
   const int64_t keys = heads_ * d_k_, values = value_heads_ * d_v_;
+  const double gates = options.number("gate_init_scale");
   q_proj_ = register_parameter("q_proj.weight", draw({keys, d_model_}));
   k_proj_ = register_parameter("k_proj.weight", draw({keys, d_model_}));
   v_proj_ = register_parameter("v_proj.weight", draw({values, d_model_}));
-  a_proj_ = register_parameter("a_proj.weight", draw({value_heads_, d_model_}));
-  b_proj_ = register_parameter("b_proj.weight", draw({value_heads_, d_model_}));
+  a_proj_ =
+      register_parameter("a_proj.weight", init::scaled(draw({value_heads_, d_model_}), gates));
+  b_proj_ =
+      register_parameter("b_proj.weight", init::scaled(draw({value_heads_, d_model_}), gates));
   if (use_gate_) g_proj_ = register_parameter("g_proj.weight", draw({values, d_model_}));
   o_proj_ = register_parameter(
       "o_proj.weight", init::scaled(draw({d_model_, values}), options.number("out_init_scale")));
@@ -122,7 +131,7 @@ void Gdn::make_gates(const Options& options) {
 }
 
 void Gdn::make_norms() {
-  if (qk_norm_ == "rms_l2") {
+  if (qk_norm_ == QkNorm::rms_l2) {
     q_norm_ = register_parameter("q_norm.weight", at::ones({d_k_}));
     k_norm_ = register_parameter("k_norm.weight", at::ones({d_k_}));
   }
@@ -146,95 +155,17 @@ State Gdn::new_state(int64_t batch) const {
   return state;
 }
 
-void Gdn::check_input(const Tensor& x) const {
-  GAMUT_CHECK(x.dim() == 3 && x.size(2) == d_model_ && x.size(1) >= 1,
-              "gdn expects x [batch, time >= 1, d_model = ", d_model_, "], not ", x.sizes());
-  GAMUT_CHECK(x.scalar_type() == q_proj_.scalar_type() ||
-                  at::autocast::is_autocast_enabled(x.device().type()),
-              "gdn has ", q_proj_.scalar_type(), " parameters but got ", x.scalar_type(),
-              " input; convert one of them or use autocast");
+std::optional<NamedTensors> Gdn::import_weights(const NamedTensors& given) const {
+  return weights::import_by_layout(*this, foreign_layouts({heads_, value_heads_, d_k_, d_v_}),
+                                   given);
 }
 
-// silu(conv(x weight^T)), in the dtype of computation.
-Tensor Gdn::project(const Tensor& x, const Tensor& weight, const Tensor& conv,
-                    const char* state_name, const Documents& documents, State* state) const {
-  auto y = at::linear(x, weight).to(compute_dtype());
-  if (!use_conv_) return at::silu(y);
-  Tensor before;
-  if (state) {
-    auto& kept = (*state)[state_name];
-    before = kept;
-    kept = next_conv_context(y, before, documents).detach();
-  }
-  return at::silu(short_conv(y, conv.to(compute_dtype()), before, documents));
-}
-
-// [batch, time, heads * d_k] -> [batch, time, heads, d_k], normalised by head.
-Tensor Gdn::normalize(const Tensor& x, const Tensor& weight) const {
-  auto y = x.unflatten(2, {heads_, d_k_});
-  if (qk_norm_ == "none") return y;
-  if (qk_norm_ == "rms_l2") y = gated_rms_norm(y, weight.to(y.scalar_type()), {}, norm_eps_);
-  return l2_normalize(y, kL2Eps);
-}
-
-Tensor Gdn::log_decay(const Tensor& x) const {
-  const auto a = at::linear(x, a_proj_).to(compute_dtype());
-  if (a_bias_.defined()) return at::log_sigmoid(a + a_bias_);
-  return -a_log_.to(a.scalar_type()).exp() * at::softplus(a + dt_bias_);
-}
-
-Tensor Gdn::write_strength(const Tensor& x) const {
-  auto b = at::linear(x, b_proj_).to(compute_dtype());
-  if (b_bias_.defined()) b = b + b_bias_;
-  return negative_eigenvalues_ ? b.sigmoid() * 2 : b.sigmoid();
-}
-
-Tensor Gdn::mix(DeltaRuleInput in, const Documents& documents, State* state) const {
-  if (state) {
-    const auto& kept = (*state)["recurrent"];
-    in.initial_state = kept;
-    if (documents.packed()) {
-      auto shape = kept.sizes().vec();
-      shape[0] = documents.size();
-      in.initial_state = at::zeros(shape, kept.options())
-                             .index_copy(0, documents.first_of_row().to(kept.device()), kept);
-    }
-  }
-  auto [y, final_state] =
-      ops::gated_delta_rule(in.q, in.k, in.v, in.g, in.beta, scale_, in.initial_state,
-                            documents.cu_seqlens(), chunk_size_);
-  if (state) {
-    auto& kept = (*state)["recurrent"];
-    kept = final_state.detach();
-    if (documents.packed()) kept = kept.index_select(0, documents.last_of_row().to(kept.device()));
-  }
-  return y;
-}
-
-Tensor Gdn::forward(const Tensor& x, MixerContext& context) {
-  check_input(x);
-  const Documents documents(context.cu_seqlens, x.size(0), x.size(1));
-  State* const state = context.state;
-  GAMUT_CHECK(!state || (*state)["recurrent"].size(0) == x.size(0), "the state is for ",
-              state ? (*state)["recurrent"].size(0) : 0, " rows, the input has ", x.size(0));
-  DeltaRuleInput in;
-  in.q = normalize(project(x, q_proj_, q_conv_, "q_conv", documents, state), q_norm_);
-  in.k = normalize(project(x, k_proj_, k_conv_, "k_conv", documents, state), k_norm_);
-  in.v =
-      project(x, v_proj_, v_conv_, "v_conv", documents, state).unflatten(2, {value_heads_, d_v_});
-  in.g = log_decay(x);
-  in.beta = write_strength(x);
-  auto y = mix(in, documents, state);
-  if (use_out_norm_) {
-    const auto gate = use_gate_ ? at::linear(x, g_proj_).to(y.scalar_type()).view_as(y) : Tensor();
-    y = gated_rms_norm(y, o_norm_.to(y.scalar_type()), gate, norm_eps_);
-  }
-  if (state) state->position += x.size(1);
-  y = at::linear(y.flatten(2).to(o_proj_.scalar_type()), o_proj_);
-  return at::dropout(y, dropout_, context.training);
+void* Gdn::query(std::string_view id) {
+  if (id == WeightImport::kId) return static_cast<WeightImport*>(this);
+  return RecurrentMixer::query(id);
 }
 
 }  // namespace gamut::gdn
 
-GAMUT_MIXER(gamut::gdn::Gdn, "gdn", "1.0.0",
+GAMUT_MIXER(gamut::gdn::Gdn, "gdn", "1.1.0",
             "Gated DeltaNet: linear attention with a decaying, error-correcting matrix state")

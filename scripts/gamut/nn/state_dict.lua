@@ -67,6 +67,45 @@ end
 
 local function shape_text(tensor) return "[" .. table.concat(tensor.shape, ", ") .. "]" end
 
+-- The tensors whose names begin with `prefix`, without it, in the order of their names.
+local function below(saved, prefix)
+  local given = {}
+  for name, tensor in pairs(saved) do
+    if name:sub(1, #prefix) == prefix then given[#given + 1] = { name:sub(#prefix + 1), tensor } end
+  end
+  table.sort(given, function(a, b) return a[1] < b[1] end)
+  return given
+end
+
+-- Puts a mixer's own tensors into `saved` wherever it takes those there for another project's. Returns
+-- what mixers refused: a sentence by the prefix of their names.
+local function import_foreign(root, saved)
+  local refused = {}
+  root:apply(function(module, path)
+    if not module.import_weights then return end
+    local prefix = path == "" and "" or path .. "."
+    local given = below(saved, prefix)
+    if #given == 0 then return end
+    local ok, own = pcall(module.import_weights, module, given)
+    if ok and not own then return end
+    for _, entry in ipairs(given) do saved[prefix .. entry[1]] = nil end
+    if not ok then
+      local reason = tostring(own):gsub("^%S+:%d+: ", "") -- where load was called, which its error says
+      refused[prefix] = ("%s (%s): %s"):format(path == "" and "the module" or path, module:label(), reason)
+      return
+    end
+    for _, entry in ipairs(own) do saved[prefix .. entry[1]] = entry[2] end
+  end)
+  return refused
+end
+
+local function has_prefix(prefixes, name)
+  for prefix in pairs(prefixes) do
+    if name:sub(1, #prefix) == prefix then return true end
+  end
+  return false
+end
+
 local function add_problem(message, title, names)
   if #names == 0 then return end
   local shown = table.concat(names, ", ", 1, math.min(#names, LIMIT))
@@ -85,11 +124,12 @@ end
 function Module:load(source, options)
   options = options or {}
   local saved = renamed(by_name(read(source)), options.rename)
+  local refused = import_foreign(self, saved)
   local pairs_to_copy, missing, misshapen, unexpected = {}, {}, {}, {}
   for _, entry in ipairs(self:state_dict()) do
     local tensor = take(saved, entry)
     if not tensor then
-      missing[#missing + 1] = entry.name
+      if not has_prefix(refused, entry.name) then missing[#missing + 1] = entry.name end
     elseif not same_shape(tensor, entry.tensor) then
       misshapen[#misshapen + 1] = ("%s is %s here and %s in what is loaded")
         :format(entry.name, shape_text(entry.tensor), shape_text(tensor))
@@ -104,6 +144,10 @@ function Module:load(source, options)
   if strict then add_problem(problems, "missing", missing) end
   if strict then add_problem(problems, "unexpected", unexpected) end
   add_problem(problems, "of another shape", misshapen)
+  local sentences = {}
+  for _, sentence in pairs(refused) do sentences[#sentences + 1] = sentence end
+  table.sort(sentences)
+  table.move(sentences, 1, #sentences, #problems + 1, problems)
   if #problems > 0 then
     error(("cannot load into %s%s:\n  %s"):format(self.class_name,
       type(source) == "string" and " from " .. source or "", table.concat(problems, "\n  ")), 2)

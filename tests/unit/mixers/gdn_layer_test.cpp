@@ -63,38 +63,28 @@ TEST(GdnLayer, NeedsOnlyAWidth) {
   EXPECT_EQ(test::parameter(*mixer, "v_proj.weight").size(0), 3 * 96);
 }
 
+OptionMap of_preset(const std::string& preset, int64_t d_model, int64_t heads) {
+  return {{"preset", preset}, {"d_model", d_model}, {"n_heads", heads}};
+}
+
 // Parameters a mixer of published models.
 TEST(GdnLayer, HasTheSizesOfKnownModels) {
-  const OptionMap golf = {
-      {"d_model", int64_t{448}}, {"n_heads", int64_t{8}}, {"allow_neg_eigval", true}};
-  EXPECT_EQ(test::parameter_count(*test::make_mixer("gdn", golf)), 1216868);
-  const OptionMap speech = {
-      {"d_model", int64_t{384}}, {"n_heads", int64_t{6}}, {"allow_neg_eigval", true}};
-  EXPECT_EQ(test::parameter_count(*test::make_mixer("gdn", speech)), 894060);
-  const OptionMap music = {{"d_model", int64_t{1024}},
-                           {"n_heads", int64_t{16}},
-                           {"head_dim", int64_t{64}},
-                           {"expand_v", 1.0},
-                           {"use_short_conv", false},
-                           {"use_gate", false},
-                           {"use_out_norm", false},
-                           {"qk_norm", "rms_l2"},
-                           {"decay", "sigmoid"},
-                           {"b_bias", true},
-                           {"scale", 1.0}};
-  EXPECT_EQ(test::parameter_count(*test::make_mixer("gdn", music)), 4227232);
-  const OptionMap olmo = {{"d_model", int64_t{3840}}, {"n_heads", int64_t{30}}};
-  EXPECT_EQ(test::parameter_count(*test::make_mixer("gdn", olmo)), 88750332);
+  const auto size = [](const OptionMap& options) {
+    return test::parameter_count(*test::make_mixer("gdn", options));
+  };
+  EXPECT_EQ(size(of_preset("golf", 448, 8)), 1216868);
+  EXPECT_EQ(size(of_preset("speech", 384, 6)), 894060);
+  EXPECT_EQ(size(of_preset("music", 1024, 16)), 4227232);
+  EXPECT_EQ(size(of_preset("olmo", 3840, 30)), 88750332);
+  EXPECT_EQ(size(of_preset("fla", 448, 8)), size(of_preset("golf", 448, 8)));
+  auto short_golf = of_preset("golf", 448, 8);  // the golf study's 4k model
+  short_golf["head_dim"] = int64_t{28};
+  EXPECT_EQ(size(short_golf), 813640);
 }
 
 TEST(GdnLayer, DrawsInTheDocumentedOrder) {
-  const OptionMap options = {{"d_model", int64_t{16}},
-                             {"n_heads", int64_t{2}},
-                             {"init", "kaiming"},
-                             {"out_init_scale", 0.0},
-                             {"A_init_range", std::vector<double>{1.0, 16.0}}};
   at::manual_seed(7);
-  const auto mixer = test::make_mixer("gdn", options);
+  const auto mixer = test::make_mixer("gdn", of_preset("golf", 16, 2));
   at::manual_seed(7);
   for (const char* name : {"q_proj", "k_proj", "v_proj", "a_proj", "b_proj", "g_proj", "o_proj",
                            "q_conv1d", "k_conv1d", "v_conv1d"}) {
@@ -115,11 +105,7 @@ TEST(GdnLayer, DrawsInTheDocumentedOrder) {
 TEST(GdnLayer, StartsFromPyTorchsNumbers) {
   at::manual_seed(1337);
   at::randn({1024, 448});
-  const auto mixer = test::make_mixer("gdn", {{"d_model", int64_t{448}},
-                                              {"n_heads", int64_t{8}},
-                                              {"init", "kaiming"},
-                                              {"out_init_scale", 0.0},
-                                              {"A_init_range", std::vector<double>{1.0, 16.0}}});
+  const auto mixer = test::make_mixer("gdn", of_preset("golf", 448, 8));
   const auto w = test::parameter(*mixer, "q_proj.weight")[0].slice(0, 0, 3);
   EXPECT_CLOSE(w, at::tensor({-0.0163312, -0.0330507, 0.00035770}), 2e-6);
   const auto a = test::parameter(*mixer, "A_log").slice(0, 0, 3);
@@ -184,6 +170,9 @@ TEST(GdnLayer, SaysWhatIsWrong) {
   EXPECT_THAT(with("expand_v", 1.3), testing::HasSubstr("whole number of value channels"));
   EXPECT_THAT(with("chunk_size", int64_t{48}), testing::HasSubstr("power of two"));
   EXPECT_THAT(with("head_dim", int64_t{257}), testing::HasSubstr("256"));
+  EXPECT_THAT(with("chunk_size", int64_t{8}), testing::HasSubstr("from 16"));
+  EXPECT_THAT(with("preset", "gulf"), testing::AllOf(testing::HasSubstr("\"fla\", \"olmo\""),
+                                                     testing::HasSubstr("mean \"golf\"")));
   EXPECT_THAT(with("use_out_norm", false), testing::HasSubstr("use_gate = false"));
   EXPECT_THAT(with("dt_init_range", std::vector<double>{0.0, 1.0}),
               testing::HasSubstr("dt_init_range must begin above 0"));
