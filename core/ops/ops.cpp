@@ -9,6 +9,7 @@
 #include "ops/norm/norm.h"
 #include "ops/rope/rope.h"
 #include "ops/selective_scan/selective_scan.h"
+#include "ops/ssd/ssd.h"
 
 namespace gamut::ops {
 
@@ -70,6 +71,16 @@ TORCH_LIBRARY_FRAGMENT(gamut, library) {
       "Tensor? initial_state=None, Tensor? cu_seqlens=None) "
       "-> (Tensor output, Tensor final_state)",
       selective_scan_reference);
+  library.def(
+      "ssd(Tensor x, Tensor dt, Tensor A, Tensor B, Tensor C, *, Tensor? D=None, "
+      "Tensor? dt_bias=None, bool dt_softplus=False, Tensor? initial_state=None, "
+      "Tensor? cu_seqlens=None, int chunk_size=0) -> (Tensor output, Tensor final_state)",
+      ssd);
+  library.def(
+      "ssd_reference(Tensor x, Tensor dt, Tensor A, Tensor B, Tensor C, *, Tensor? D=None, "
+      "Tensor? dt_bias=None, bool dt_softplus=False, Tensor? initial_state=None, "
+      "Tensor? cu_seqlens=None, int chunk_size=0) -> (Tensor output, Tensor final_state)",
+      ssd_reference);
 }
 
 void link_operators() {}

@@ -9,3 +9,4 @@
 #include <gamut/ops/rms_norm.h>
 #include <gamut/ops/rope.h>
 #include <gamut/ops/selective_scan.h>
+#include <gamut/ops/ssd.h>
