@@ -1,24 +1,19 @@
 // Muon (Jordan et al. 2024): momentum whose update is orthogonalised before it is applied. For the
 // matrices of a model; which parameters those are, the script decides.
 #include <ATen/ATen.h>
-#include <ATen/cpu/Utils.h>
 #include <c10/core/GradMode.h>
-#include <c10/core/impl/LocalDispatchKeySet.h>
+#include <gamut/ops.h>
 #include <gamut/optimizer_state.h>
 #include <gamut/plugin.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <map>
-#include <tuple>
-
-#include "newton_schulz.h"
+#include <utility>
 
 namespace gamut {
 namespace {
-
-// Matrices of one shape are iterated as a stack of at most this many elements, which bounds the
-// extra memory to a few times its size.
-constexpr int64_t kStackElements = int64_t{1} << 25;
 
 class Muon final : public Optimizer {
  public:
@@ -70,8 +65,6 @@ class Muon final : public Optimizer {
 
   void step() override {
     const c10::NoGradGuard no_grad;
-    // Autocast would put the products into another dtype than `ns_dtype` says.
-    const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
     for (size_t i = 0; i < groups_.size(); ++i) step_group(groups_[i], sums_[i]);
   }
 
@@ -92,10 +85,30 @@ class Muon final : public Optimizer {
   }
 
  private:
-  // Parameters whose updates, laid flat side up, are matrices of one kind.
-  struct Stack {
+  // Parameters of one device and their updates.
+  struct Batch {
     std::vector<at::Tensor> parameters, updates;
   };
+
+  // The polynomials of the iteration, and what divides a matrix before it: safety |G|_F + eps.
+  struct Rule {
+    std::vector<std::array<double, 3>> steps;  // the last repeats
+    double safety, eps;
+  };
+
+  // keller: Jordan's fixed quintic. polar_express: Amsel et al., arXiv 2505.16932, table for five
+  // steps with a margin of 2 % for bfloat16.
+  static const Rule& rule_of(const std::string& name) {
+    static const Rule keller = {{{3.4445, -4.7750, 2.0315}}, 1.0, 1e-7};
+    static const Rule polar_express = {{{8.156555, -22.483293, 15.878770},
+                                        {4.042930, -2.808917, 0.500018},
+                                        {3.891668, -2.772484, 0.506065},
+                                        {3.285754, -2.368129, 0.464490},
+                                        {2.346541, -1.709783, 0.423236}},
+                                       1.02,
+                                       1e-6};
+    return name == "keller" ? keller : polar_express;
+  }
 
   // M <- mu M + G; the update is G + mu M, or M itself without nesterov.
   static at::Tensor advance(const NamedTensor& p, at::Tensor& sum, const Options& o) {
@@ -107,61 +120,38 @@ class Muon final : public Optimizer {
     GAMUT_CHECK(gradient.layout() == at::kStrided, "the gradient of `", p.name,
                 "` is sparse; muon needs a dense one");
     const double momentum = o.number("momentum");
-    sum.mul_(momentum).add_(gradient);
+    at::add_out(sum, gradient, sum, momentum);
     return o.boolean("nesterov") ? gradient.add(sum, momentum) : sum;
   }
 
-  // Two to four times faster than float32 where the processor has the instruction, slower where
-  // it is emulated.
-  static bool cpu_multiplies_bfloat16() {
-    static const bool answer = [] {
-      const auto capabilities = at::cpu::get_cpu_capabilities();
-      for (const char* name : {"avx512_bf16", "amx_bf16"}) {
-        auto found = capabilities.find(name);
-        if (found != capabilities.end() && found->second.isBool() && found->second.toBool()) {
-          return true;
-        }
-      }
-      return false;
-    }();
-    return answer;
-  }
-
-  static at::ScalarType iteration_dtype(const Options& o, at::Device device) {
+  static std::optional<at::ScalarType> iteration_dtype(const Options& o) {
     const std::string& name = o.string("ns_dtype");
-    if (name == "bfloat16") return at::kBFloat16;
-    if (name == "float32") return at::kFloat;
-    return device.is_cuda() || (device.is_cpu() && cpu_multiplies_bfloat16()) ? at::kBFloat16
-                                                                              : at::kFloat;
+    if (name == "auto") return {};
+    return name == "bfloat16" ? at::kBFloat16 : at::kFloat;
   }
 
   static void step_group(const ParameterGroup& group, std::vector<at::Tensor>& sums) {
-    std::map<std::tuple<at::DeviceType, int, int64_t, int64_t>, Stack> stacks;
+    std::map<std::pair<at::DeviceType, int>, Batch> batches;
     for (size_t j = 0; j < group.parameters.size(); ++j) {
       const NamedTensor& p = group.parameters[j];
       if (!p.tensor.grad().defined()) continue;
-      at::Tensor update = advance(p, sums[j], group.options);
-      if (update.size(0) > update.size(1)) update = update.mT();
-      const at::Device device = p.tensor.device();
-      Stack& stack = stacks[{device.type(), device.index(), update.size(0), update.size(1)}];
-      stack.parameters.push_back(p.tensor);
-      stack.updates.push_back(update.to(iteration_dtype(group.options, device)));
+      Batch& batch = batches[{p.tensor.device().type(), p.tensor.device().index()}];
+      batch.parameters.push_back(p.tensor);
+      batch.updates.push_back(advance(p, sums[j], group.options));
     }
-    for (const auto& entry : stacks) apply(entry.second, group.options);
+    for (const auto& entry : batches) apply(entry.second, group.options);
   }
 
-  static void apply(const Stack& stack, const Options& o) {
-    const auto& rule = muon::iteration(o.string("coefficients"));
-    const auto count = static_cast<int64_t>(stack.updates.size());
-    const int64_t elements = std::max<int64_t>(stack.updates[0].numel(), 1);
-    const int64_t at_once = std::max<int64_t>(kStackElements / elements, 1);
-    for (int64_t begin = 0; begin < count; begin += at_once) {
-      const int64_t n = std::min(at_once, count - begin);
-      const auto part = at::TensorList(stack.updates).slice(begin, n);
-      const at::Tensor orthogonal =
-          muon::orthogonalize(at::stack(part), rule, o.integer("ns_steps"));
-      for (int64_t i = 0; i < n; ++i) update(stack.parameters[begin + i], orthogonal[i], o);
+  static void apply(const Batch& batch, const Options& o) {
+    const Rule& rule = rule_of(o.string("coefficients"));
+    std::vector<double> coefficients;
+    for (int64_t i = 0; i < o.integer("ns_steps"); ++i) {
+      const auto& step = rule.steps[std::min<size_t>(i, rule.steps.size() - 1)];
+      coefficients.insert(coefficients.end(), step.begin(), step.end());
     }
+    const auto orthogonal = ops::newton_schulz(batch.updates, coefficients, rule.safety, rule.eps,
+                                               iteration_dtype(o));
+    for (size_t i = 0; i < orthogonal.size(); ++i) update(batch.parameters[i], orthogonal[i], o);
   }
 
   static void update(at::Tensor parameter, const at::Tensor& orthogonal, const Options& o) {
@@ -172,7 +162,7 @@ class Muon final : public Optimizer {
     const double lr = o.number("lr");
     const double decay = o.number("weight_decay");
     if (decay != 0) parameter.mul_(1 - lr * decay);
-    parameter.add_(rows > columns ? orthogonal.mT() : orthogonal, -lr * scale);
+    parameter.add_(orthogonal, -lr * scale);
   }
 
   std::vector<std::vector<at::Tensor>> sums_;  // as groups_ and their parameters

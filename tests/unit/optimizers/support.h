@@ -9,6 +9,7 @@
 #include <string>
 
 #include "checkpoint/safetensors.h"
+#include "ops/ops.h"
 #include "plugin_host/registry.h"
 
 namespace gamut::test {
@@ -17,6 +18,7 @@ inline std::unique_ptr<Optimizer> make(const std::string& name,
                                        const std::vector<host::GroupRequest>& groups,
                                        const OptionMap& options) {
   static auto* registry = [] {
+    ops::link_operators();
     host::SearchPath path;
     path.entries = {GAMUT_BUILD_DIR "/lib/gamut/plugins"};
     return new host::Registry(path);
