@@ -42,7 +42,7 @@ at::Tensor run(Mixer& mixer, const at::Tensor& x, State* state, const at::Tensor
   MixerContext context;
   context.state = state;
   context.cu_seqlens = cu_seqlens;
-  const at::Tensor y = mixer.forward(x, context);
+  const at::Tensor y = forward(mixer, x, context);
   GAMUT_CHECK(y.defined() && y.sizes() == x.sizes() && y.scalar_type() == x.scalar_type(),
               "forward of ", x.sizes(), " ", x.scalar_type(), " returns ",
               y.defined() ? c10::str(y.sizes(), " ", y.scalar_type()) : "nothing");
@@ -90,7 +90,7 @@ std::string no_gradient_to_future(const MixerSuite& suite) {
   for (int64_t t : {int64_t{0}, int64_t{40}, int64_t{64}}) {
     at::Tensor x = suite.input(2, 90).requires_grad_();
     MixerContext context;
-    const at::Tensor y = mixer->forward(x, context).select(1, t);
+    const at::Tensor y = forward(*mixer, x, context).select(1, t);
     (y * at::randn_like(y)).sum().backward();
     GAMUT_CHECK(x.grad().defined(), "no gradient reaches the input");
     const double future = steps(x.grad(), t + 1, 90).abs().max().item<double>();
@@ -291,7 +291,7 @@ std::string explicit_positions(const MixerSuite& suite) {
   MixerContext context;
   context.positions = at::arange(40, at::kLong);
   const c10::NoGradGuard no_grad;
-  const at::Tensor y = mixer->forward(x, context);
+  const at::Tensor y = forward(*mixer, x, context);
   GAMUT_CHECK(same_bits(x, before), "forward writes into its input");
   return expect_close(y, run(*mixer, before), kBound,
                       "positions 0, 1, 2, ... given, on a strided input");
@@ -305,7 +305,7 @@ std::string repeats_bit_for_bit(const MixerSuite& suite) {
     for (const auto& p : mixer->parameters()) at::Tensor(p.tensor).mutable_grad().reset();
     at::Tensor leaf = x.detach().clone().requires_grad_();
     MixerContext context;
-    const at::Tensor y = mixer->forward(leaf, context);
+    const at::Tensor y = forward(*mixer, leaf, context);
     (y * w).sum().backward();
     std::vector<at::Tensor> all = {y.detach().flatten(), leaf.grad().flatten()};
     for (const auto& p : mixer->parameters()) {
@@ -323,7 +323,7 @@ std::string runs_in(const MixerSuite& suite, at::ScalarType dtype, double bound)
   at::Tensor x = suite.input(2, 100, dtype).requires_grad_();
   MixerContext context;
   context.training = true;
-  const at::Tensor y = mixer->forward(x, context);
+  const at::Tensor y = forward(*mixer, x, context);
   GAMUT_CHECK(y.scalar_type() == dtype, "the output is ", y.scalar_type());
   y.sum().backward();
   GAMUT_CHECK(at::isfinite(y).all().item<bool>(), "the output is not finite");
@@ -366,6 +366,8 @@ void check_mixer(const MixerMaker& make, int64_t d_model, ConformanceReport& rep
   report.check("float32", [&] { return runs_in(suite, at::kFloat, 1e-3); });
   report.check("bfloat16", [&] { return runs_in(suite, at::kBFloat16, 0.5); });
   check_mixer_gradients(suite, report);
+  check_encoder_memory(suite, report);
+  check_recurrence(suite, report);
 }
 
 }  // namespace gamut::host

@@ -15,6 +15,9 @@ struct MixerSuite {
   at::Tensor input(int64_t batch, int64_t time, at::ScalarType dtype = at::kDouble) const;
 };
 
+// mixer.forward, with a memory when the mixer reads one: the same for every row and document.
+at::Tensor forward(Mixer& mixer, const at::Tensor& x, MixerContext& context);
+
 // Forward without gradients; checks shape and dtype of the result.
 at::Tensor run(Mixer& mixer, const at::Tensor& x, State* state = nullptr,
                const at::Tensor& cu_seqlens = {});
@@ -24,5 +27,11 @@ void convert(Mixer& mixer, at::ScalarType dtype);
 
 // Gradients of the input and of each parameter against finite differences.
 void check_mixer_gradients(const MixerSuite& suite, ConformanceReport& report);
+
+// What gamut/recurrent.h asks of a mixer that offers it; nothing of others.
+void check_recurrence(const MixerSuite& suite, ConformanceReport& report);
+
+// What gamut/encoder_memory.h asks of a mixer that offers it; nothing of others.
+void check_encoder_memory(const MixerSuite& suite, ConformanceReport& report);
 
 }  // namespace gamut::host::conformance
