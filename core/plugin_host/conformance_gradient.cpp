@@ -22,7 +22,7 @@ struct Probe {
   at::Tensor value() const {
     MixerContext context;
     context.cu_seqlens = cu_seqlens;
-    return (mixer.forward(x, context) * weights).sum();
+    return (forward(mixer, x, context) * weights).sum();
   }
 };
 

@@ -8,6 +8,7 @@ namespace gamut::host::conformance {
 struct MixerSuite {
   MixerMaker make;
   int64_t d_model;
+  MixerMaker with_dropout;  // the same with dropout on; empty when the mixer has none
 
   // An instance in `dtype` whose parameters are moved a little off their initial values: a layer
   // that starts with a zero projection would pass every test. Equal at each call.
@@ -27,6 +28,9 @@ void convert(Mixer& mixer, at::ScalarType dtype);
 
 // Gradients of the input and of each parameter against finite differences.
 void check_mixer_gradients(const MixerSuite& suite, ConformanceReport& report);
+
+// Odd lengths, empty documents, large inputs, narrow types, dropout, threads.
+void check_hard_cases(const MixerSuite& suite, ConformanceReport& report);
 
 // What gamut/recurrent.h asks of a mixer that offers it; nothing of others.
 void check_recurrence(const MixerSuite& suite, ConformanceReport& report);

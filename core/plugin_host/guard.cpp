@@ -1,12 +1,14 @@
 // Wrappers of the three contracts that pass each call on inside `guarded`.
 #include "plugin_host/guard.h"
 
+#include <gamut/encoder_memory.h>
+
 #include <utility>
 
 namespace gamut::host {
 namespace {
 
-class GuardedMixer final : public Mixer {
+class GuardedMixer final : public Mixer, public MemoryReader {
  public:
   GuardedMixer(std::unique_ptr<Mixer> mixer, Label label)
       : mixer_(std::move(mixer)), label_(std::move(label)) {
@@ -19,11 +21,25 @@ class GuardedMixer final : public Mixer {
     return guarded(label_, "new_state", [&] { return mixer_->new_state(batch); });
   }
   void* query(std::string_view id) override {
-    return guarded(label_, "query", [&] { return mixer_->query(id); });
+    void* const found = guarded(label_, "query", [&] { return mixer_->query(id); });
+    if (id != MemoryReader::kId || !found) return found;
+    reader_ = static_cast<MemoryReader*>(found);
+    return static_cast<MemoryReader*>(this);
+  }
+
+  // Once `query` has found the mixer's own.
+  int64_t d_memory() const override {
+    return guarded(label_, "d_memory", [&] { return reader_->d_memory(); });
+  }
+  at::Tensor forward_with_memory(const at::Tensor& x, const EncoderMemory& memory,
+                                 MixerContext& context) override {
+    return guarded(label_, "forward",
+                   [&] { return reader_->forward_with_memory(x, memory, context); });
   }
 
  private:
   std::unique_ptr<Mixer> mixer_;
+  MemoryReader* reader_ = nullptr;
   Label label_;
 };
 

@@ -1,13 +1,19 @@
-// The attention layer; see README.md for the equations and the options of known models.
+// The attention layer: its parameters, and causal attention over its own input. See README.md for
+// the equations and the options of known models; cross.cpp for the attention over a memory.
 #include "attention.h"
 
 #include <ATen/ATen.h>
 #include <ATen/autocast_mode.h>
 #include <c10/core/GradMode.h>
 #include <gamut/init.h>
+#include <gamut/ops/rope.h>
 
-#include "causal.h"
+#include <algorithm>
+#include <cmath>
+
+#include "attend.h"
 #include "kv_cache.h"
+#include "layouts.h"
 
 namespace gamut::attention {
 
@@ -28,15 +34,38 @@ int64_t default_head_dim(int64_t d_model, int64_t heads) {
 
 Rope make_rope(const Options& options, int64_t head_dim) {
   Rope rope;
-  const auto& pairs = options.string("rope");
+  const bool cross = options.boolean("cross");
+  const std::string pairs =
+      options.has("rope") ? options.string("rope") : std::string(cross ? "none" : "half");
+  GAMUT_CHECK(!cross || pairs == "none",
+              "cross-attention has no positions of its own; leave rope out or give \"none\"");
   if (pairs == "none") return rope;
   rope.pairs = pairs == "half" ? RopePairs::half : RopePairs::interleaved;
   rope.base = options.number("rope_base");
   rope.dim = options.has("rope_dim") ? options.integer("rope_dim") : head_dim;
   rope.reverse = options.boolean("rope_reverse");
+  rope.bfloat16 = options.string("rope_dtype") == "bfloat16";
   GAMUT_CHECK(rope.dim % 2 == 0 && rope.dim <= head_dim, "rope_dim = ", rope.dim,
               " must be even and at most head_dim = ", head_dim);
   return rope;
+}
+
+std::optional<Tensor> if_defined(const Tensor& x) {
+  return x.defined() ? std::optional<Tensor>(x) : std::nullopt;
+}
+
+// How many steps of its document each row has read.
+std::vector<int64_t> steps_read(const State* state, int64_t batch) {
+  if (!state) return std::vector<int64_t>(batch, 0);
+  const auto read = (*state)["position"].cpu();
+  GAMUT_CHECK(read.size(0) == batch, "the state is for ", read.size(0), " rows, the input has ",
+              batch);
+  const auto* steps = read.const_data_ptr<int64_t>();
+  return {steps, steps + batch};
+}
+
+bool all_equal(const std::vector<int64_t>& values) {
+  return std::all_of(values.begin(), values.end(), [&](int64_t n) { return n == values[0]; });
 }
 
 }  // namespace
@@ -48,23 +77,20 @@ Attention::Attention(const Options& options, Host& /*host*/)
       head_dim_(options.has("head_dim") ? options.integer("head_dim")
                                         : default_head_dim(d_model_, heads_)),
       window_(options.integer("window")),
+      cross_(options.boolean("cross")),
+      d_memory_(options.has("d_memory") ? options.integer("d_memory") : d_model_),
       qk_norm_(options.string("qk_norm")),
       qk_norm_eps_(options.number("qk_norm_eps")),
       dropout_(options.number("dropout")),
+      attn_dropout_(options.number("attn_dropout")),
       scale_(options.has("scale") ? options.number("scale")
                                   : 1 / std::sqrt(static_cast<double>(head_dim_))),
       rope_(make_rope(options, head_dim_)) {
   GAMUT_CHECK(heads_ % kv_heads_ == 0, "n_heads = ", heads_,
               " must be a multiple of n_kv_heads = ", kv_heads_);
-  const auto draw = [&](int64_t rows, int64_t columns) {
-    return init::weight(options.string("init"), {rows, columns}, options.number("init_std"));
-  };
-  const int64_t width = heads_ * head_dim_, kv_width = kv_heads_ * head_dim_;
-  q_proj_ = register_parameter("q_proj.weight", draw(width, d_model_));
-  k_proj_ = register_parameter("k_proj.weight", draw(kv_width, d_model_));
-  v_proj_ = register_parameter("v_proj.weight", draw(kv_width, d_model_));
-  o_proj_ = register_parameter(
-      "o_proj.weight", init::scaled(draw(d_model_, width), options.number("out_init_scale")));
+  GAMUT_CHECK(!cross_ || window_ == 0, "cross-attention sees all of its memory; leave window out");
+  GAMUT_CHECK(cross_ || !options.has("d_memory"), "d_memory belongs to cross = true");
+  register_projections(options);
   if (qk_norm_ == "rms") {
     q_norm_ = register_parameter("q_norm.weight", at::ones({head_dim_}));
     k_norm_ = register_parameter("k_norm.weight", at::ones({head_dim_}));
@@ -75,125 +101,196 @@ Attention::Attention(const Options& options, Host& /*host*/)
   }
 }
 
+// Weights first: the order of the random draws does not depend on the biases.
+void Attention::register_projections(const Options& options) {
+  const int64_t width = heads_ * head_dim_, kv_width = kv_heads_ * head_dim_;
+  const int64_t kv_input = cross_ ? d_memory_ : d_model_;
+  const auto weight = [&](const char* name, int64_t rows, int64_t columns, double factor) {
+    auto w = init::weight(options.string("init"), {rows, columns}, options.number("init_std"));
+    return register_parameter(std::string(name) + ".weight",
+                              factor == 1 ? w : init::scaled(w, factor));
+  };
+  q_.weight = weight("q_proj", width, d_model_, 1);
+  k_.weight = weight("k_proj", kv_width, kv_input, 1);
+  v_.weight = weight("v_proj", kv_width, kv_input, 1);
+  o_.weight = weight("o_proj", d_model_, width, options.number("out_init_scale"));
+  if (options.boolean("qkv_bias")) {
+    q_.bias = register_parameter("q_proj.bias", at::zeros({width}));
+    k_.bias = register_parameter("k_proj.bias", at::zeros({kv_width}));
+    v_.bias = register_parameter("v_proj.bias", at::zeros({kv_width}));
+  }
+  if (options.boolean("out_bias"))
+    o_.bias = register_parameter("o_proj.bias", at::zeros({d_model_}));
+}
+
 State Attention::new_state(int64_t batch) const {
-  const auto options = k_proj_.options().requires_grad(false);
+  const auto options = k_.weight.options().requires_grad(false);
   State state;
   state.tensors.push_back({"k", at::empty({batch, kv_heads_, 0, head_dim_}, options)});
   state.tensors.push_back({"v", at::empty({batch, kv_heads_, 0, head_dim_}, options)});
-  state.tensors.push_back({"position", at::zeros({batch}, at::kLong)});
+  state.tensors.push_back({cross_ ? "lengths" : "position", at::zeros({batch}, at::kLong)});
   return state;
 }
 
+void* Attention::query(std::string_view id) {
+  if (id == MemoryReader::kId && cross_) return static_cast<MemoryReader*>(this);
+  if (id == WeightImport::kId) return static_cast<WeightImport*>(this);
+  return nullptr;
+}
+
+std::optional<NamedTensors> Attention::import_weights(const NamedTensors& given) const {
+  const HeadSizes sizes{heads_, kv_heads_, head_dim_, rope_, d_memory_ == d_model_};
+  return weights::import_by_layout(*this, foreign_layouts(sizes), given);
+}
+
 void Attention::check_input(const Tensor& x) const {
-  GAMUT_CHECK(x.dim() == 3 && x.size(2) == d_model_ && x.size(1) >= 1,
-              "attention expects x [batch, time >= 1, d_model = ", d_model_, "], not ", x.sizes());
-  GAMUT_CHECK(x.scalar_type() == q_proj_.scalar_type() ||
+  GAMUT_CHECK(x.dim() == 3 && x.size(2) == d_model_ && x.size(0) >= 1 && x.size(1) >= 1,
+              "attention expects x [batch >= 1, time >= 1, d_model = ", d_model_, "], not ",
+              x.sizes());
+  GAMUT_CHECK(x.scalar_type() == q_.weight.scalar_type() ||
                   at::autocast::is_autocast_enabled(x.device().type()),
-              "attention has ", q_proj_.scalar_type(), " parameters but got ", x.scalar_type(),
+              "attention has ", q_.weight.scalar_type(), " parameters but got ", x.scalar_type(),
               " input; convert one of them or use autocast");
 }
 
-Tensor Attention::normalize(const Tensor& x, const Tensor& weight) const {
-  if (qk_norm_ == "none") return x;
-  const auto dtype = x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-  const auto w = weight.defined() ? std::optional<Tensor>(weight.to(dtype)) : std::nullopt;
-  return at::rms_norm(x.to(dtype), {head_dim_}, w, qk_norm_eps_);
+Tensor Attention::heads_of(const Tensor& x, const Projection& projection, int64_t count) const {
+  return at::linear(x, projection.weight, if_defined(projection.bias))
+      .unflatten(2, {count, head_dim_});
 }
 
-// int64 [time], or [batch, time] where rows differ. `read` is undefined without a state.
-Tensor Attention::positions(const Tensor& read, const Documents& documents,
+// Norm, rotation and gain, in one pass; [batch, time, heads, head_dim].
+Tensor Attention::positioned(const Tensor& heads, const Tensor& norm, const Tensor& gain,
+                             const Angles& angles) const {
+  const bool normalizes = qk_norm_ != "none";
+  if (!normalizes && !gain.defined() && rope_.pairs == RopePairs::none) return heads;
+  return ops::rope(heads, angles.cos, angles.sin, rope_.pairs == RopePairs::interleaved,
+                   if_defined(norm), normalizes ? std::optional(qk_norm_eps_) : std::nullopt,
+                   if_defined(gain));
+}
+
+// heads [batch, time, n_heads, head_dim] -> [batch, time, d_model]
+Tensor Attention::output(const Tensor& heads, const MixerContext& context) const {
+  const auto y = at::linear(heads.flatten(2), o_.weight, if_defined(o_.bias));
+  return at::dropout(y, dropout_, context.training);
+}
+
+double Attention::weight_dropout(const MixerContext& context) const {
+  return context.training ? attn_dropout_ : 0;
+}
+
+// int64 [time], or [batch, time] where rows differ.
+Tensor Attention::positions(const std::vector<int64_t>& read, const Documents& documents,
                             const MixerContext& context) const {
+  const int64_t time = documents.time();
   if (context.positions.defined()) {
-    GAMUT_CHECK(context.positions.dim() == 1 && context.positions.size(0) == documents.time() &&
+    GAMUT_CHECK(context.positions.dim() == 1 && context.positions.size(0) == time &&
                     context.positions.scalar_type() == at::kLong,
-                "positions must be int64 [time = ", documents.time(), "], not ",
+                "positions must be int64 [time = ", time, "], not ",
                 context.positions.scalar_type(), " ", context.positions.sizes());
     return context.positions;
   }
-  const auto steps = at::arange(documents.time(), at::kLong);
-  if (!documents.packed()) return read.defined() ? read.unsqueeze(1) + steps : steps;
-  auto in_document = documents.position_in_document();
-  if (!read.defined()) return in_document;
+  if (!documents.packed() && all_equal(read)) {
+    return at::arange(read[0], read[0] + time, at::kLong);
+  }
+  const auto steps = at::arange(time, at::kLong), done = at::tensor(read, at::kLong).unsqueeze(1);
+  if (!documents.packed()) return done + steps;
+  const auto in_document = documents.position_in_document();
   // Only the first document of a row, where the two counts agree, continues.
-  return in_document + (in_document == steps) * read.unsqueeze(1);
+  return in_document + (in_document == steps) * done;
 }
 
-Attention::Heads Attention::project(const Tensor& x, const Tensor& positions) const {
-  const auto heads = [&](const Tensor& weight, int64_t count) {
-    return at::linear(x, weight).unflatten(2, {count, head_dim_});
+// Full attention: the cache grows by this call's steps.
+Attention::AllKeys Attention::with_cached(const Keys& now, const std::vector<int64_t>& read,
+                                          State& state) const {
+  AllKeys all;
+  all.cached = state["k"].size(2);
+  for (const int64_t n : read) all.before.push_back(std::min(all.cached, n));
+  all.keys = {append(state["k"], now.k), append(state["v"], now.v)};
+  state["k"] = all.keys.k.detach();
+  state["v"] = all.keys.v.detach();
+  return all;
+}
+
+// A window: the ring takes this call's steps. One step reads the ring as it lies, since softmax
+// does not ask for an order, when all of it belongs to the row's document; otherwise it is put in
+// order.
+Attention::AllKeys Attention::with_ring(const Keys& now, const std::vector<int64_t>& read,
+                                        State& state) const {
+  const int64_t written = state.position, held = state["k"].size(2);
+  const auto written_to = [&](const char* name, const Tensor& added) {
+    return write(state[name], added, written, window_).detach();
   };
-  auto q = heads(q_proj_, heads_), k = heads(k_proj_, kv_heads_);
-  const auto v = heads(v_proj_, kv_heads_);
-  q = apply_rope(normalize(q, q_norm_), positions, rope_);
-  k = apply_rope(normalize(k, k_norm_), positions, rope_);
-  if (q_gain_.defined()) q = q * q_gain_.unsqueeze(1);
-  const auto dtype = v.scalar_type();
-  return {q.to(dtype).transpose(1, 2), k.to(dtype).transpose(1, 2), v.transpose(1, 2)};
+  const int64_t holds = std::min(written + 1, window_);
+  const bool as_it_lies =
+      now.k.size(2) == 1 && !at::GradMode::is_enabled() &&
+      std::all_of(read.begin(), read.end(), [&](int64_t n) { return n + 1 >= holds; });
+  AllKeys all;
+  if (as_it_lies) {
+    state["k"] = written_to("k", now.k);
+    state["v"] = written_to("v", now.v);
+    all.keys = {state["k"], state["v"]};
+    all.cached = holds - 1;
+    all.before.assign(read.size(), all.cached);
+    return all;
+  }
+  const int64_t furthest = *std::max_element(read.begin(), read.end());
+  all.cached = std::min({held, window_ - 1, furthest});
+  for (const int64_t n : read) all.before.push_back(std::min(all.cached, n));
+  const auto together = [&](const char* name, const Tensor& added) {
+    if (all.cached == 0) return added;
+    const auto earlier = latest(state[name], written, window_, all.cached);
+    return at::cat({earlier.to(added.scalar_type()), added}, 2);
+  };
+  all.keys = {together("k", now.k), together("v", now.v)};
+  state["k"] = written_to("k", now.k);
+  state["v"] = written_to("v", now.v);
+  return all;
 }
 
-// One call a document; the first one of a row also sees what the row has cached. k and v end with
-// the steps of this call.
-Tensor Attention::by_document(const Heads& now, const Tensor& k, const Tensor& v,
-                              const Tensor& read, const Documents& documents) const {
-  const int64_t time = documents.time(), cached = k.size(2) - time;
-  std::vector<Tensor> outputs;
+// Counts this call's steps. A growing cache drops what no row's document needs any more.
+void Attention::advance(State& state, std::vector<int64_t> read, const Documents& documents) const {
   for (int64_t i = 0; i < documents.size(); ++i) {
-    const int64_t row = documents.row(i), length = documents.end(i) - documents.begin(i);
-    const int64_t begin = documents.begin(i) - row * time;
-    const int64_t before =
-        read.defined() && documents.is_first(i) ? std::min(cached, read[row].item<int64_t>()) : 0;
-    const auto part = [&](const Tensor& x, int64_t from, int64_t count) {
-      return x.narrow(0, row, 1).narrow(2, from, count);
-    };
-    const auto y = causal_attention(
-        part(now.q, begin, length), part(k, cached + begin - before, before + length),
-        part(v, cached + begin - before, before + length), window_, scale_);
-    outputs.push_back(y.squeeze(0).transpose(0, 1));  // [length, heads, head_dim]
+    if (!documents.is_last(i)) continue;
+    const int64_t length = documents.end(i) - documents.begin(i);
+    int64_t& steps = read[documents.row(i)];
+    steps = documents.is_first(i) ? steps + length : length;
   }
-  return at::cat(outputs).view({documents.batch(), time, heads_ * head_dim_});
-}
-
-// Keeps what the last document of any row still needs. k and v: cached steps, then this call's.
-void Attention::update(State& state, const Tensor& k, const Tensor& v, const Tensor& read,
-                       const Documents& documents) const {
-  auto position = read + documents.time();
-  for (int64_t i = 0; i < documents.size(); ++i) {
-    if (documents.is_last(i) && !documents.is_first(i)) {
-      position[documents.row(i)] = documents.end(i) - documents.begin(i);
-    }
+  const int64_t furthest = *std::max_element(read.begin(), read.end());
+  for (const char* name : {"k", "v"}) {
+    auto& cache = state[name];
+    const int64_t keep = std::min(cache.size(2), furthest);
+    if (window_ == 0) cache = cache.narrow(2, cache.size(2) - keep, keep);
   }
-  const int64_t keep = std::min(k.size(2), position.max().item<int64_t>());
-  state["k"] = k.detach().narrow(2, k.size(2) - keep, keep);
-  state["v"] = v.detach().narrow(2, v.size(2) - keep, keep);
-  state["position"] = position;
+  state["position"] = at::tensor(read, at::kLong);
   state.position += documents.time();
 }
 
 Tensor Attention::forward(const Tensor& x, MixerContext& context) {
+  if (cross_) return attend_memory(x, nullptr, context);
   check_input(x);
   const Documents documents(context.cu_seqlens, x.size(0), x.size(1));
-  State* const state = context.state;
-  Tensor read;
-  if (state) {
-    read = (*state)["position"].cpu();
-    GAMUT_CHECK(read.size(0) == x.size(0), "the state is for ", read.size(0),
-                " rows, the input has ", x.size(0));
+  const auto read = steps_read(context.state, x.size(0));
+  const auto angle_type = x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  const auto angles = angles_of(positions(read, documents, context), rope_, angle_type, x.device());
+  const auto q = positioned(heads_of(x, q_, heads_), q_norm_, q_gain_, angles).transpose(1, 2);
+  const Keys now = {
+      positioned(heads_of(x, k_, kv_heads_), k_norm_, Tensor(), angles).transpose(1, 2),
+      heads_of(x, v_, kv_heads_).transpose(1, 2)};
+  AllKeys all = {now, 0, read};
+  if (context.state) {
+    all =
+        window_ > 0 ? with_ring(now, read, *context.state) : with_cached(now, read, *context.state);
+    advance(*context.state, read, documents);
   }
-  const auto now = project(x, positions(read, documents, context));
-  auto k = now.k, v = now.v;
-  if (state) {
-    k = append((*state)["k"], k, window_);
-    v = append((*state)["v"], v, window_);
-    update(*state, k, v, read, documents);
-  }
-  const bool ragged = read.defined() && !at::equal(read, read[0].expand_as(read));
-  const auto y = documents.packed() || ragged
-                     ? by_document(now, k, v, read, documents)
-                     : causal_attention(now.q, k, v, window_, scale_).transpose(1, 2).flatten(2);
-  return at::dropout(at::linear(y, o_proj_), dropout_, context.training);
+  const double dropout = weight_dropout(context);
+  const auto mask_type = q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  const auto pieces =
+      causal_pieces(documents, all.before, all.cached,
+                    {window_, can_split_keys(q, dropout), q.options().dtype(mask_type)});
+  return output(attend(q, all.keys.k, all.keys.v, pieces, scale_, dropout), context);
 }
 
 }  // namespace gamut::attention
 
-GAMUT_MIXER(gamut::attention::Attention, "attention", "1.0.0",
-            "Causal softmax attention: grouped heads, rotary positions, optional window")
+GAMUT_MIXER(gamut::attention::Attention, "attention", "1.1.0",
+            "Softmax attention, causal or over a memory: grouped heads, rotary positions, window")

@@ -1,4 +1,4 @@
-// Rotary position embedding (Su et al., "RoFormer", 2021, arXiv:2104.09864), both pairings.
+// The angles of rotary positions (Su et al., "RoFormer", 2021, arXiv:2104.09864).
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -16,14 +16,20 @@ enum class RopePairs {
 struct Rope {
   RopePairs pairs = RopePairs::none;
   double base = 10000;
-  int64_t dim = 0;       // leading channels of a head that are rotated; even
-  bool reverse = false;  // rotate by minus the angle
+  int64_t dim = 0;        // leading channels of a head that are rotated; even
+  bool reverse = false;   // rotate by minus the angle
+  bool bfloat16 = false;  // frequencies, cosines and sines rounded to bfloat16
 };
 
-// Pair j at position p is turned by p * base^(-2j / dim): (a, b) -> (a cos - b sin, a sin + b cos).
-//   x          [batch, time, heads, head_dim]
+// Cosines and sines for gamut::ops::rope.
+struct Angles {
+  at::Tensor cos, sin;  // [time, dim / 2] or [batch, time, dim / 2]
+};
+
+// Pair j at position p is turned by p * base^(-2j / dim).
 //   positions  int64 [time] or [batch, time]
-// Angles are float32 (float64 for such x) whatever the dtype of x.
-at::Tensor apply_rope(const at::Tensor& x, const at::Tensor& positions, const Rope& rope);
+//   dtype      of the angles: float32, or float64
+Angles angles_of(const at::Tensor& positions, const Rope& rope, at::ScalarType dtype,
+                 at::Device device);
 
 }  // namespace gamut::attention

@@ -1,9 +1,14 @@
 // Attention: the causal core, rotary positions and the cache as parts, then the layer as a plugin.
 #include <c10/core/GradMode.h>
+#include <gamut/encoder_memory.h>
 
-#include "attention/causal.h"
+#include <random>
+
+#include "attention/attend.h"
 #include "attention/kv_cache.h"
+#include "attention/pieces.h"
 #include "attention/rope.h"
+#include "ops/rope/rope.h"
 #include "support.h"
 
 namespace gamut::attention {
@@ -13,137 +18,229 @@ using at::Tensor;
 using test::offsets;
 
 const auto kDoubles = at::TensorOptions().dtype(at::kDouble);
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-// The definition, with the whole matrix of scores.
-Tensor plain_attention(const Tensor& q, const Tensor& k, const Tensor& v, int64_t window,
+// The definition, with the whole matrix of scores: query i of a row sees key j when `seen` says so.
+Tensor plain_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& seen,
                        double scale) {
-  const int64_t repeat = q.size(1) / k.size(1), queries = q.size(2), keys = k.size(2);
+  const int64_t repeat = q.size(1) / k.size(1);
   const auto kr = k.repeat_interleave(repeat, 1), vr = v.repeat_interleave(repeat, 1);
-  const auto age = (at::arange(queries) + (keys - queries)).unsqueeze(1) - at::arange(keys);
-  auto hidden = age < 0;
-  if (window > 0) hidden = hidden.logical_or(age >= window);
   auto scores = at::matmul(q, kr.transpose(2, 3)) * scale;
-  scores = scores.masked_fill(hidden, -std::numeric_limits<double>::infinity());
-  return at::matmul(scores.softmax(-1), vr);
+  scores = scores.masked_fill(seen.logical_not().unsqueeze(1), -kInfinity);
+  return at::matmul(scores.softmax(-1), vr).transpose(1, 2);
 }
 
-TEST(CausalAttention, EqualsItsDefinitionWithGradients) {
-  at::manual_seed(1);
-  struct Case {
-    int64_t heads, kv_heads, queries, keys, window;
-  };
-  for (const auto& c : std::vector<Case>{{2, 2, 40, 40, 0},
-                                         {4, 2, 33, 33, 0},
-                                         {4, 1, 300, 300, 17},
-                                         {2, 2, 600, 600, 300},
-                                         {4, 2, 1, 50, 0},
-                                         {4, 2, 1, 50, 8},
-                                         {2, 1, 7, 50, 0},
-                                         {2, 1, 300, 350, 33},
-                                         {2, 2, 20, 20, 64},
-                                         {2, 2, 9, 9, 1}}) {
-    SCOPED_TRACE(testing::Message()
-                 << c.queries << " queries, " << c.keys << " keys, window " << c.window);
-    const std::vector<Tensor> inputs = {at::randn({2, c.heads, c.queries, 8}, kDoubles),
-                                        at::randn({2, c.kv_heads, c.keys, 8}, kDoubles),
-                                        at::randn({2, c.kv_heads, c.keys, 8}, kDoubles)};
-    const auto with = [&](auto attention) -> test::Function {
-      return [=](const std::vector<Tensor>& x) -> std::vector<Tensor> {
-        return {attention(x[0], x[1], x[2], c.window, 0.4)};
-      };
-    };
-    const std::vector<Tensor> cotangent = {at::randn_like(inputs[0])};
-    const auto got = test::evaluate(with(causal_attention), inputs, cotangent);
-    const auto expected = test::evaluate(with(plain_attention), inputs, cotangent);
-    EXPECT_CLOSE(got.outputs[0], expected.outputs[0], 1e-12);
-    for (size_t i = 0; i < 3; ++i) EXPECT_CLOSE(got.gradients[i], expected.gradients[i], 1e-12);
-  }
-}
-
-Rope rope(RopePairs pairs, int64_t dim, bool reverse = false) {
-  Rope r;
-  r.pairs = pairs;
-  r.base = 100;
-  r.dim = dim;
-  r.reverse = reverse;
-  return r;
-}
-
-TEST(ApplyRope, TurnsEachPairByItsAngle) {
-  at::manual_seed(2);
-  const auto x = at::randn({1, 5, 2, 8}, kDoubles);
-  const auto positions = offsets({0, 1, 2, 30, 4});
-  const auto half = apply_rope(x, positions, rope(RopePairs::half, 6));
-  const auto interleaved = apply_rope(x, positions, rope(RopePairs::interleaved, 6));
-  const auto back = apply_rope(x, positions, rope(RopePairs::half, 6, true));
-  for (int64_t t = 0; t < 5; ++t) {
-    for (int64_t j = 0; j < 3; ++j) {
-      const double angle = positions[t].item<int64_t>() * std::pow(100.0, -2.0 * j / 6.0);
-      const auto check = [&](const Tensor& y, int64_t a, int64_t b, double turn) {
-        const double u = x[0][t][1][a].item<double>(), w = x[0][t][1][b].item<double>();
-        const double cos = std::cos(turn), sin = std::sin(turn);
-        EXPECT_NEAR(y[0][t][1][a].item<double>(), u * cos - w * sin, 1e-12);
-        EXPECT_NEAR(y[0][t][1][b].item<double>(), u * sin + w * cos, 1e-12);
-      };
-      check(half, j, j + 3, angle);
-      check(interleaved, 2 * j, 2 * j + 1, angle);
-      check(back, j, j + 3, -angle);
+// What causal_pieces promises, key by key: [batch, time, cached + time].
+Tensor seen_by(const Documents& documents, const std::vector<int64_t>& before, int64_t cached,
+               int64_t window) {
+  const int64_t time = documents.time();
+  const auto seen = at::zeros({documents.batch(), time, cached + time}, at::kBool);
+  for (int64_t i = 0; i < documents.size(); ++i) {
+    const int64_t row = documents.row(i), begin = documents.begin(i) - row * time;
+    const int64_t start = cached + begin - (documents.is_first(i) ? before[row] : 0);
+    for (int64_t t = begin; t < documents.end(i) - row * time; ++t) {
+      const int64_t last = cached + t;
+      const int64_t first = window > 0 ? std::max(start, last - window + 1) : start;
+      seen[row][t].narrow(0, first, last - first + 1).fill_(true);
     }
   }
-  EXPECT_TRUE(at::equal(half.narrow(3, 6, 2), x.narrow(3, 6, 2)));
+  return seen;
 }
 
-TEST(ApplyRope, DiffersByRowsAndHasGradients) {
-  at::manual_seed(3);
-  const auto x = at::randn({2, 3, 1, 4}, kDoubles);
-  const auto positions = at::stack({offsets({0, 1, 2}), offsets({7, 8, 9})});
-  for (const auto pairs : {RopePairs::half, RopePairs::interleaved}) {
-    const auto y = apply_rope(x, positions, rope(pairs, 4));
-    EXPECT_CLOSE(y[1], apply_rope(x.narrow(0, 1, 1), positions[1], rope(pairs, 4))[0], 1e-14);
-    test::expect_gradients(
-        [&](const std::vector<Tensor>& in) -> std::vector<Tensor> {
-          return {apply_rope(in[0], positions, rope(pairs, 4))};
-        },
-        {x});
+struct Call {
+  int64_t batch, time, cached, window;
+  std::vector<int64_t> before;   // empty: zeros
+  std::vector<int64_t> offsets;  // empty: not packed
+};
+
+// Long and short documents, empty and one-token ones, windows of 1, below and above the length,
+// cached steps of equal and unequal rows.
+std::vector<Call> calls() {
+  std::vector<Call> result;
+  for (const int64_t window : {0, 1, 5, 64, 300, 2000}) {
+    result.push_back({2, 40, 0, window, {}, {}});
+    result.push_back({1, 1, 0, window, {}, {}});
+    result.push_back({1, 700, 0, window, {}, {}});
+    result.push_back({2, 9, 33, window, {33, 33}, {}});
+    result.push_back({2, 1, 50, window, {50, 50}, {}});
+    result.push_back({2, 300, 50, window, {50, 3}, {}});
+    result.push_back({3, 1, 20, window, {20, 0, 7}, {}});
+    result.push_back({2, 100, 0, window, {}, {0, 1, 1, 2, 9, 40, 99, 100, 100, 180, 200}});
+    result.push_back({1, 260, 0, window, {}, {0, 64, 65, 200, 260}});
+    result.push_back({2, 90, 30, window, {30, 12}, {0, 7, 8, 90, 100, 180}});
+  }
+  return result;
+}
+
+TEST(Attend, EqualsItsDefinitionWithGradients) {
+  at::manual_seed(1);
+  for (const auto& c : calls()) {
+    for (const auto& [heads, kv_heads] : {std::pair<int64_t, int64_t>{2, 2}, {4, 2}, {3, 1}}) {
+      SCOPED_TRACE(testing::Message()
+                   << c.time << " steps, " << c.cached << " cached, window " << c.window << ", "
+                   << c.offsets.size() << " offsets, heads " << heads << ":" << kv_heads);
+      const Documents documents(c.offsets.empty() ? Tensor() : offsets(c.offsets), c.batch, c.time);
+      const auto before = c.before.empty() ? std::vector<int64_t>(c.batch, 0) : c.before;
+      const auto seen = seen_by(documents, before, c.cached, c.window);
+      const int64_t keys = c.cached + c.time;
+      const std::vector<Tensor> inputs = {at::randn({c.batch, heads, c.time, 8}, kDoubles),
+                                          at::randn({c.batch, kv_heads, keys, 8}, kDoubles),
+                                          at::randn({c.batch, kv_heads, keys, 8}, kDoubles)};
+      const std::vector<Tensor> cotangent = {at::randn({c.batch, c.time, heads, 8}, kDoubles)};
+      const auto expected = test::evaluate(
+          [&](const std::vector<Tensor>& x) -> std::vector<Tensor> {
+            return {plain_attention(x[0], x[1], x[2], seen, 0.4)};
+          },
+          inputs, cotangent);
+      // The flash kernels, and what other devices and dropout use.
+      for (const bool split : {true, false}) {
+        const auto pieces = causal_pieces(documents, before, c.cached, {c.window, split, kDoubles});
+        const auto got = test::evaluate(
+            [&](const std::vector<Tensor>& x) -> std::vector<Tensor> {
+              return {split ? attend(x[0], x[1], x[2], pieces, 0.4, 0)
+                            : attend(x[0], x[1], x[2], pieces, 0.4, 1e-300)};
+            },
+            inputs, cotangent);
+        EXPECT_CLOSE(got.outputs[0], expected.outputs[0], 1e-12);
+        for (size_t i = 0; i < 3; ++i) EXPECT_CLOSE(got.gradients[i], expected.gradients[i], 1e-11);
+      }
+    }
   }
 }
 
-TEST(Append, GrowsInPlaceAndKeepsTheWindow) {
+TEST(Attend, IsPreciseInFloat32AndBfloat16) {
+  at::manual_seed(2);
+  const Documents documents(offsets({0, 100, 130, 700}), 1, 700);
+  for (const int64_t window : {0, 50}) {
+    const auto q = at::randn({1, 4, 700, 56}), k = at::randn({1, 2, 700, 56}),
+               v = at::randn({1, 2, 700, 56});
+    const auto seen = seen_by(documents, {0}, 0, window);
+    for (const auto type : {at::kFloat, at::kBFloat16}) {
+      const auto as = [&](const Tensor& x) { return x.to(type); };
+      const std::vector<Tensor> inputs = {as(q), as(k), as(v)};
+      const auto dy = at::randn({1, 700, 4, 56});
+      const auto pieces = causal_pieces(documents, {0}, 0, {window, true, at::kFloat});
+      const auto got = test::evaluate(
+          [&](const std::vector<Tensor>& x) -> std::vector<Tensor> {
+            return {attend(x[0], x[1], x[2], pieces, 0.13, 0)};
+          },
+          inputs, {as(dy)});
+      const auto exact = test::evaluate(
+          [&](const std::vector<Tensor>& x) -> std::vector<Tensor> {
+            return {plain_attention(x[0], x[1], x[2], seen, 0.13)};
+          },
+          {inputs[0].to(at::kDouble), inputs[1].to(at::kDouble), inputs[2].to(at::kDouble)},
+          {as(dy).to(at::kDouble)});
+      const double bound = type == at::kFloat ? 3e-6 : 2e-2;
+      EXPECT_CLOSE(got.outputs[0], exact.outputs[0], bound);
+      for (size_t i = 0; i < 3; ++i) EXPECT_CLOSE(got.gradients[i], exact.gradients[i], bound);
+    }
+  }
+}
+
+TEST(Attend, DropsWeightsOfTheSoftmax) {
+  at::manual_seed(3);
+  const Documents documents(Tensor(), 1, 40);
+  const auto pieces = causal_pieces(documents, {0}, 0, {0, false, at::kFloat});
+  const auto q = at::zeros({1, 2, 40, 4}), v = at::ones({1, 2, 40, 4});
+  // Weights of 1 / (t + 1) each, of which a part is left, doubled.
+  const auto y = attend(q, q, v, pieces, 1, 0.5) * at::arange(1, 41).view({1, 40, 1, 1}) / 2;
+  EXPECT_CLOSE(y, y.round(), 1e-5);
+  EXPECT_NEAR(y.narrow(1, 20, 20).sum().item<float>(),
+              at::arange(21, 41).sum().item<float>() * 4 * 2 / 2, 400);
+}
+
+TEST(Angles, AreThoseOfTheEquation) {
+  Rope rope;
+  rope.pairs = RopePairs::half;
+  rope.base = 100;
+  rope.dim = 6;
+  const auto positions = offsets({0, 1, 30});
+  const auto angles = angles_of(positions, rope, at::kDouble, at::kCPU);
+  for (int64_t t = 0; t < 3; ++t) {
+    for (int64_t j = 0; j < 3; ++j) {
+      const double turn = positions[t].item<double>() * std::pow(100.0, -2.0 * j / 6.0);
+      EXPECT_NEAR(angles.cos[t][j].item<double>(), std::cos(turn), 1e-13);
+      EXPECT_NEAR(angles.sin[t][j].item<double>(), std::sin(turn), 1e-13);
+    }
+  }
+  rope.reverse = true;
+  EXPECT_TRUE(at::equal(angles_of(positions, rope, at::kDouble, at::kCPU).sin, -angles.sin));
+}
+
+// The frequencies that a golf model has after its buffers became bfloat16: 1, 0.75, 0.5625, ...
+TEST(Angles, RoundToBfloat16) {
+  Rope rope;
+  rope.pairs = RopePairs::half;
+  rope.dim = 64;
+  rope.bfloat16 = true;
+  const auto angles = angles_of(offsets({1, 30001}), rope, at::kFloat, at::kCPU);
+  const auto frequency = at::tensor({1.0, 0.75, 0.5625, 0.421875}, at::kFloat);
+  const auto expected = (offsets({1, 30001}).unsqueeze(1) * frequency).cos();
+  EXPECT_TRUE(at::equal(angles.cos.narrow(1, 0, 4), expected.to(at::kBFloat16).to(at::kFloat)));
+}
+
+TEST(Cache, GrowsInPlace) {
   const c10::NoGradGuard no_grad;
   at::manual_seed(4);
   const auto all = at::randn({2, 3, 500, 4});
-  for (const int64_t window : {0, 20}) {
-    auto cache = at::empty({2, 3, 0, 4});
-    int64_t buffers = 0;
-    const void* last = nullptr;
-    for (int64_t t = 0; t < 500;) {
-      const int64_t more = t == 0 ? 7 : 1;
-      cache = append(cache, all.narrow(2, t, more), window);
-      t += more;
-      buffers += cache.storage().data() != last;
-      last = cache.storage().data();
-      const int64_t seen = window > 0 ? std::min(window, t) : t;
-      ASSERT_GE(cache.size(2), seen);
-      ASSERT_TRUE(
-          at::equal(cache.narrow(2, cache.size(2) - seen, seen), all.narrow(2, t - seen, seen)));
-    }
-    EXPECT_LE(buffers, window > 0 ? 500 / window : 6);
-    if (window > 0) {
-      EXPECT_LE(cache.storage().nbytes(), 2 * 3 * 64 * 4 * sizeof(float));
-    }
+  auto cache = at::empty({2, 3, 0, 4});
+  int64_t buffers = 0;
+  const void* last = nullptr;
+  for (int64_t t = 0; t < 500;) {
+    const int64_t more = t == 0 ? 7 : 1;
+    cache = append(cache, all.narrow(2, t, more));
+    t += more;
+    buffers += cache.storage().data() != last;
+    last = cache.storage().data();
+    ASSERT_TRUE(at::equal(cache, all.narrow(2, 0, t)));
   }
+  EXPECT_LE(buffers, 6);
 }
 
-TEST(Append, NeverWritesOverTheEndOfARow) {
+TEST(Cache, NeverWritesOverTheEndOfARow) {
   const c10::NoGradGuard no_grad;
   const auto buffer = at::zeros({2, 2, 10, 3});
   const auto end = buffer.narrow(2, 6, 4);  // a view that ends where its row ends
-  const auto grown = append(end, at::ones({2, 2, 1, 3}), 0);
+  const auto grown = append(end, at::ones({2, 2, 1, 3}));
   EXPECT_EQ(buffer.sum().item<float>(), 0.f);
   EXPECT_EQ(grown.size(2), 5);
-  const auto middle = append(buffer.narrow(2, 2, 4), at::ones({2, 2, 4, 3}), 0);
+  const auto middle = append(buffer.narrow(2, 2, 4), at::ones({2, 2, 4, 3}));
   EXPECT_EQ(buffer.narrow(2, 6, 4).sum().item<float>(), 2 * 2 * 4 * 3);
   EXPECT_TRUE(middle.is_alias_of(buffer));
+}
+
+// Pieces of every size into rings of every size: the last steps come back in order, step s lies in
+// slot s mod window, and a full ring is never allocated again for one step.
+TEST(Cache, RingHoldsTheWindow) {
+  const c10::NoGradGuard no_grad;
+  at::manual_seed(5);
+  const auto all = at::randn({2, 1, 200, 2});
+  std::mt19937 random(1);
+  for (const int64_t window : {1, 2, 7, 64, 150}) {
+    for (const int64_t most : {1, 5, 90}) {
+      auto ring = at::empty({2, 1, 0, 2});
+      int64_t written = 0;
+      while (written < 200) {
+        const int64_t more = std::min<int64_t>(1 + random() % most, 200 - written);
+        const bool in_place = more == 1 && ring.size(2) == window;
+        const void* const lay = ring.storage().data();
+        ring = write(ring, all.narrow(2, written, more), written, window);
+        ASSERT_TRUE(!in_place || ring.storage().data() == lay);
+        written += more;
+        const int64_t held = std::min(written, window);
+        ASSERT_EQ(ring.size(2), held);
+        for (const int64_t count : {held, held / 2, int64_t{1}}) {
+          ASSERT_TRUE(at::equal(latest(ring, written, window, count),
+                                all.narrow(2, written - count, count)));
+        }
+        if (held == window) {
+          const int64_t step = written - 1 - random() % window;
+          ASSERT_TRUE(at::equal(ring.select(2, step % window), all.select(2, step)));
+        }
+      }
+    }
+  }
 }
 
 // ---- the layer
@@ -170,18 +267,22 @@ TEST(AttentionLayer, EqualsItsEquations) {
   const auto rms = [](const Tensor& y, const Tensor& w) {
     return y / (y.square().mean({-1}, true) + 1e-5).sqrt() * w;
   };
-  auto r = rope(RopePairs::half, 8);
-  r.base = 10000;
-  const auto steps = at::arange(20, at::kLong);
-  auto q = apply_rope(rms(per_head(x, weight("q_proj.weight")), weight("q_norm.weight")), steps, r);
+  Rope r;
+  r.pairs = RopePairs::half;
+  r.dim = 8;
+  const auto angles = angles_of(at::arange(20, at::kLong), r, at::kDouble, at::kCPU);
+  const auto turn = [&](const Tensor& y) {
+    return ops::rope_reference(y, angles.cos, angles.sin, false, std::nullopt, std::nullopt,
+                               std::nullopt);
+  };
+  auto q = turn(rms(per_head(x, weight("q_proj.weight")), weight("q_norm.weight")));
   q = q * weight("q_gain").view({4, 1});
-  const auto k =
-      apply_rope(rms(per_head(x, weight("k_proj.weight")), weight("k_norm.weight")), steps, r);
+  const auto k = turn(rms(per_head(x, weight("k_proj.weight")), weight("k_norm.weight")));
   const auto v = per_head(x, weight("v_proj.weight"));
-  const auto y = plain_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), 0,
+  const auto seen = at::ones({1, 20, 20}, at::kBool).tril();
+  const auto y = plain_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), seen,
                                  1 / std::sqrt(8.0));
-  EXPECT_CLOSE(test::forward(*mixer, x),
-               at::linear(y.transpose(1, 2).flatten(2), weight("o_proj.weight")), 1e-12);
+  EXPECT_CLOSE(test::forward(*mixer, x), at::linear(y.flatten(2), weight("o_proj.weight")), 1e-12);
 }
 
 // Every step of prefill and decoding, with and without a window shorter than the sequence.
