@@ -199,6 +199,13 @@ class Backward {
       store(steps_.y + i, skip * u);
       store(steps_.sum_b + i, V{});
       store(steps_.sum_a + i, V{});
+      strip.prefetch(a_.u, t, a_.u_stride, kWidth);
+      strip.prefetch(a_.delta, t, a_.delta_stride, kWidth);
+      strip.prefetch(a_.d_out, t, a_.d_out_stride, kWidth);
+      if (a_.z) strip.prefetch(a_.z, t, a_.z_stride, kWidth);
+      strip.prefetch_to_write(a_.du, t);
+      strip.prefetch_to_write(a_.d_delta, t);
+      if (a_.dz) strip.prefetch_to_write(a_.dz, t);
     }
   }
 

@@ -87,6 +87,10 @@ class Forward {
       store(delta_ + i, d);
       store(x_ + i, d * u);
       store(y_ + i, skip * u);
+      strip.prefetch(a_.u, t, a_.u_stride, kWidth);
+      strip.prefetch(a_.delta, t, a_.delta_stride, kWidth);
+      if (a_.z) strip.prefetch(a_.z, t, a_.z_stride, 0);
+      strip.prefetch_to_write(a_.out, t);
     }
   }
 

@@ -55,6 +55,15 @@ struct Strip {
   void put_row(void* p, int64_t step, V v) const {
     put(static_cast<E*>(p) + step * a.channels + c, v);
   }
+  // Begins to bring this strip's part of a row, or of the strip `ahead` channels further, to the
+  // second cache.
+  void prefetch(const void* p, int64_t step, int64_t stride, int64_t ahead) const {
+    __builtin_prefetch(row(p, step, stride) + ahead, 0, 2);
+  }
+  void prefetch_to_write(const void* p, int64_t step) const {
+    __builtin_prefetch(row(p, step, a.channels), 1, 2);
+  }
+
   // One number a channel; zeros when there is none.
   V take_vector(const void* p) const { return p ? take(static_cast<const S*>(p) + c) : V{}; }
   void put_vector(void* p, V v) const { put(static_cast<S*>(p) + c, v); }
