@@ -34,6 +34,14 @@ DeltaRuleResult delta_rule_reference(const DeltaRuleInput& input);
 // every input. float64 is computed in float64, everything else in float32.
 DeltaRuleResult delta_rule_composed(const DeltaRuleInput& input, int64_t chunk_size);
 
+// By the CPU kernels, fused: in chunks of `chunk_size` steps (a power of two, at least 16), few
+// steps without gradients one by one. Differentiable once in every input. Results do not depend on
+// the number of threads.
+DeltaRuleResult delta_rule_fused(const DeltaRuleInput& input, int64_t chunk_size);
+
+// Up to this many steps the plain recurrence beats a chunk.
+constexpr int64_t kRecurrentSteps = 8;
+
 // The recurrence step by step, on any device: for decoding, without gradients and without
 // documents.
 DeltaRuleResult delta_rule_recurrent(const DeltaRuleInput& input);

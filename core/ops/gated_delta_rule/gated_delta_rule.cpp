@@ -17,9 +17,7 @@ using at::Tensor;
 
 namespace {
 
-// Up to this many steps the plain recurrence beats a chunk.
-constexpr int64_t kRecurrentSteps = 8;
-constexpr int64_t kComposedChunk = 32;
+constexpr int64_t kChunk = 32;
 
 void check_shapes(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& g,
                   const Tensor& beta) {
@@ -76,9 +74,11 @@ DeltaRuleInput checked(const Tensor& q, const Tensor& k, const Tensor& v, const 
 }
 
 DeltaRuleResult compute(const DeltaRuleInput& in, int64_t chunk_size) {
+  const int64_t chunk = chunk_size > 0 ? chunk_size : kChunk;
+  if (in.v.device().is_cpu()) return delta_rule_fused(in, chunk);
   const bool few = in.v.size(1) <= kRecurrentSteps && !in.cu_seqlens.defined();
   if (few && !at::GradMode::is_enabled()) return delta_rule_recurrent(in);
-  return delta_rule_composed(in, chunk_size > 0 ? chunk_size : kComposedChunk);
+  return delta_rule_composed(in, chunk);
 }
 
 }  // namespace
