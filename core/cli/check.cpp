@@ -10,7 +10,7 @@
 namespace gamut::cli {
 namespace {
 
-// What the suite fills in where an option is required and --option does not give it.
+// What the suite fills in where an option is required and the command line does not give it.
 const std::map<std::string, OptionValue> kUsual = {{"d_model", OptionValue(int64_t{32})},
                                                    {"n_heads", OptionValue(int64_t{4})},
                                                    {"lr", OptionValue(0.02)}};
@@ -50,8 +50,8 @@ OptionMap parse_options(const std::vector<std::string>& given, const OptionTable
   OptionMap options;
   for (const auto& text : given) {
     const size_t equals = text.find('=');
-    GAMUT_CHECK(equals != std::string::npos && equals > 0, "--option takes name=value, not `", text,
-                "`");
+    GAMUT_CHECK(equals != std::string::npos && equals > 0,
+                "an option is given as name=value, not `", text, "`");
     set_nested(options, text.substr(0, equals), text.substr(equals + 1), table, context);
   }
   return options;
@@ -66,7 +66,18 @@ void check_mixer(host::Registry& registry, const host::PluginInfo& info, const O
               "` declares no integer option `d_model`, the width of its input");
   const std::string context = "mixer `" + info.name + "`";
   const int64_t width = host::check_options(table, options, context).integer("d_model");
-  host::check_mixer([&] { return registry.create_mixer(reference(info), options); }, width, report);
+  const std::string name = reference(info);
+  const bool has_dropout = std::any_of(table.begin(), table.end(), [](const OptionSpec& spec) {
+    return spec.name == "dropout" && spec.type == OptionType::number;
+  });
+  host::MixerMaker with_dropout;
+  if (has_dropout) {
+    OptionMap dropping = options;
+    dropping["dropout"] = OptionValue(0.5);
+    with_dropout = [&registry, name, dropping] { return registry.create_mixer(name, dropping); };
+  }
+  host::check_mixer([&] { return registry.create_mixer(name, options); }, width, report,
+                    with_dropout);
 }
 
 int check_plugin(host::Registry& registry, const host::PluginInfo& info,
@@ -147,8 +158,7 @@ void add_check(CLI::App& app, Context& context) {
   choice->add_to(*verb, 600);
   verb->get_option("plugin")->description(
       "Name of a plugin, path of its file, or a Lua script that registers mixers");
-  verb->add_option("--option", *options, "name=value of an option, may be repeated")
-      ->allow_extra_args(false);
+  verb->add_option("options", *options, "name=value of an option of the plugin, any number");
   verb->callback([&context, choice, options] {
     context.verb = [choice, options, &context] {
       return telling_errors([&] { return check(context, *choice, *options); });

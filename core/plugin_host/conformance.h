@@ -38,8 +38,10 @@ class ConformanceReport {
 };
 
 // A mixer of width `d_model` with dropout off; equal generator states give equal parameters.
+// `with_dropout` makes the same with dropout on, where the mixer has that option.
 using MixerMaker = std::function<std::unique_ptr<Mixer>()>;
-void check_mixer(const MixerMaker& make, int64_t d_model, ConformanceReport& report);
+void check_mixer(const MixerMaker& make, int64_t d_model, ConformanceReport& report,
+                 const MixerMaker& with_dropout = nullptr);
 
 using TokenizerMaker = std::function<std::unique_ptr<Tokenizer>()>;
 void check_tokenizer(const TokenizerMaker& make, ConformanceReport& report);

@@ -42,10 +42,10 @@ broken 4 "a_function_that_nobody_defines" check unresolved
 
 echo "--- broken contracts fail the check"
 expect 0 "checks, all ok" --plugin-path "$plugins/faulty" check faulty_optimizer
-expect 4 "FAILED  resumes exactly" --plugin-path "$plugins/faulty" check faulty_optimizer --option fault=aliases
+expect 4 "FAILED  resumes exactly" --plugin-path "$plugins/faulty" check faulty_optimizer fault=aliases
 expect 4 "FAILED  gradients " --plugin-path "$plugins/faulty" check faulty_mixer \
-  --option fault=wrong_gradient --option d_model=8
-expect 4 "allowed: \"none\"" --plugin-path "$plugins/faulty" check faulty_mixer --option fault=nonsense
+  fault=wrong_gradient d_model=8
+expect 4 "allowed: \"none\"" --plugin-path "$plugins/faulty" check faulty_mixer fault=nonsense
 
 echo "--- in a script"
 cat >mixer.lua <<'LUA'

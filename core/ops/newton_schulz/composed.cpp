@@ -39,8 +39,8 @@ std::vector<Tensor> composed(at::TensorList matrices, const Iteration& iteration
   }
   std::vector<Tensor> results(matrices.size());
   for (const auto& [shape, members] : by_shape) {
-    const size_t at_once = std::max<int64_t>(
-        kStackElements / std::max<int64_t>(shape.first * shape.second, 1), 1);
+    const size_t at_once =
+        std::max<int64_t>(kStackElements / std::max<int64_t>(shape.first * shape.second, 1), 1);
     for (size_t begin = 0; begin < members.size(); begin += at_once) {
       const size_t end = std::min(begin + at_once, members.size());
       std::vector<Tensor> flat;

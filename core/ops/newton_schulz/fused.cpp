@@ -18,7 +18,7 @@ namespace {
 
 using at::Tensor;
 
-constexpr int64_t kGroup = 4;  // tiles a side of a task: 128 elements
+constexpr int64_t kGroup = 4;                   // tiles a side of a task: 128 elements
 constexpr int64_t kSquares = int64_t{1} << 15;  // elements whose squares one task sums
 
 int64_t divided_up(int64_t n, int64_t by) {
@@ -116,25 +116,37 @@ void Work::run() const {
   for (size_t i = 0; i + 2 < abc.size(); i += 3) {
     const auto a = static_cast<float>(abc[i]), b = static_cast<float>(abc[i + 1]);
     const auto c = static_cast<float>(abc[i + 2]);
-    ProductArguments to_gram = {bfloat16, across.panels, across.panels, {}, gram.panels,
-                                gram.panels, 1, 0, 0, 0, 0, 0, /*symmetric=*/true};
+    ProductArguments to_gram = {
+        bfloat16, across.panels,     across.panels, {}, gram.panels, gram.panels, 1, 0, 0, 0, 0,
+        0,        /*symmetric=*/true};
     product(to_gram, rows, rows);
-    ProductArguments to_polynomial = {bfloat16, gram.panels, gram.panels, gram.panels,
-                                      polynomial.panels, polynomial.panels, c, b, 0, 0, 0, 0,
+    ProductArguments to_polynomial = {bfloat16,
+                                      gram.panels,
+                                      gram.panels,
+                                      gram.panels,
+                                      polynomial.panels,
+                                      polynomial.panels,
+                                      c,
+                                      b,
+                                      0,
+                                      0,
+                                      0,
+                                      0,
                                       /*symmetric=*/true};
     product(to_polynomial, rows, rows);
-    ProductArguments to_next = {bfloat16, polynomial.panels, x.panels, x.panels, next.panels,
-                                across.panels, 1, a, 0, 0, 0, 0, /*symmetric=*/false};
+    ProductArguments to_next = {
+        bfloat16, polynomial.panels,  x.panels, x.panels, next.panels, across.panels, 1, a, 0, 0, 0,
+        0,        /*symmetric=*/false};
     product(to_next, rows, columns);
     std::swap(x, next);
   }
 
   float* to_float = is_float() ? result_.mutable_data_ptr<float>() : nullptr;
-  auto* to_half = is_float() ? nullptr
-                             : reinterpret_cast<uint16_t*>(result_.mutable_data_ptr<at::BFloat16>());
+  auto* to_half =
+      is_float() ? nullptr : reinterpret_cast<uint16_t*>(result_.mutable_data_ptr<at::BFloat16>());
   at::parallel_for(0, divided_up(given_rows, kTile), kGroup, [&](int64_t first, int64_t last) {
-    unpack({bfloat16, tall ? across.panels : x.panels, to_float, to_half, given_rows,
-            given_columns, first, last});
+    unpack({bfloat16, tall ? across.panels : x.panels, to_float, to_half, given_rows, given_columns,
+            first, last});
   });
 }
 

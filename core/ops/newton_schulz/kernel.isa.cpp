@@ -145,7 +145,8 @@ void add_tile(Tile& tile, const uint32_t* words, float scale) {
 template <class Kind>
 void write_tile(const Tile& tile, uint32_t* words) {
   for (int k = 0; k < kTile / Kind::kElements; ++k) {
-    for (int j = 0; j < kTile; j += kLane) store_words(words + k * kTile + j, Kind::word(tile, k, j));
+    for (int j = 0; j < kTile; j += kLane)
+      store_words(words + k * kTile + j, Kind::word(tile, k, j));
   }
 }
 
@@ -215,8 +216,8 @@ void pack_rows(const PackArguments& p, const T* from) {
   for (int64_t i = p.i_begin; i < p.i_end; ++i) {
     for (int64_t j = 0; j * kTile < p.columns; ++j) {
       Tile tile;
-      read_tile(from + i * kTile * p.columns + j * kTile, p.rows - i * kTile,
-                p.columns - j * kTile, p.columns, p.scale, tile);
+      read_tile(from + i * kTile * p.columns + j * kTile, p.rows - i * kTile, p.columns - j * kTile,
+                p.columns, p.scale, tile);
       write_both<Kind>(tile, p.out, p.mirror, i, j);
     }
   }

@@ -31,10 +31,11 @@ at::ScalarType fastest(at::Device device) {
 }
 
 void check(at::TensorList matrices, at::ArrayRef<double> coefficients, at::ScalarType dtype) {
-  GAMUT_CHECK(!coefficients.empty() && coefficients.size() % 3 == 0,
-              "newton_schulz: coefficients must be a, b, c of each step, three numbers a step; there "
-              "are ",
-              coefficients.size());
+  GAMUT_CHECK(
+      !coefficients.empty() && coefficients.size() % 3 == 0,
+      "newton_schulz: coefficients must be a, b, c of each step, three numbers a step; there "
+      "are ",
+      coefficients.size());
   GAMUT_CHECK(dtype == at::kFloat || dtype == at::kBFloat16 || dtype == at::kDouble,
               "newton_schulz: dtype must be float32, bfloat16 or float64, not ", dtype);
   for (size_t i = 0; i < matrices.size(); ++i) {
@@ -61,8 +62,8 @@ std::vector<at::Tensor> newton_schulz(at::TensorList matrices, at::ArrayRef<doub
   // Autocast would put the products into another dtype than was asked for.
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   const matrix_iteration::Iteration iteration = {coefficients, safety, eps, chosen};
-  const bool by_libtorch = !device.is_cpu() || chosen == at::kDouble ||
-                           (chosen == at::kBFloat16 && has_matrix_units());
+  const bool by_libtorch =
+      !device.is_cpu() || chosen == at::kDouble || (chosen == at::kBFloat16 && has_matrix_units());
   return by_libtorch ? matrix_iteration::composed(matrices, iteration)
                      : matrix_iteration::fused(matrices, iteration);
 }

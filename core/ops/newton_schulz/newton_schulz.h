@@ -15,11 +15,11 @@
 
 namespace gamut::ops {
 
-// matrices: [rows, columns] each, of any sizes and floating-point types, on one device. coefficients:
-// a, b, c of the first step, a, b, c of the second, ...: one step a triple. dtype is that of the
-// products' factors: float32, bfloat16 (sums in float32), or, for checking, float64; when absent
-// bfloat16 where the device multiplies it faster than float32, else float32. Returns as many
-// matrices of the same shapes and types. Zero matrices stay zero. Not differentiable. Throws
+// matrices: [rows, columns] each, of any sizes and floating-point types, on one device.
+// coefficients: a, b, c of the first step, a, b, c of the second, ...: one step a triple. dtype is
+// that of the products' factors: float32, bfloat16 (sums in float32), or, for checking, float64;
+// when absent bfloat16 where the device multiplies it faster than float32, else float32. Returns as
+// many matrices of the same shapes and types. Zero matrices stay zero. Not differentiable. Throws
 // gamut::Error when something does not fit.
 std::vector<at::Tensor> newton_schulz(at::TensorList matrices, at::ArrayRef<double> coefficients,
                                       double safety, double eps,

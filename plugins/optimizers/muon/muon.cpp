@@ -149,8 +149,8 @@ class Muon final : public Optimizer {
       const auto& step = rule.steps[std::min<size_t>(i, rule.steps.size() - 1)];
       coefficients.insert(coefficients.end(), step.begin(), step.end());
     }
-    const auto orthogonal = ops::newton_schulz(batch.updates, coefficients, rule.safety, rule.eps,
-                                               iteration_dtype(o));
+    const auto orthogonal =
+        ops::newton_schulz(batch.updates, coefficients, rule.safety, rule.eps, iteration_dtype(o));
     for (size_t i = 0; i < orthogonal.size(); ++i) update(batch.parameters[i], orthogonal[i], o);
   }
 

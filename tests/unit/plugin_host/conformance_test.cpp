@@ -12,7 +12,8 @@ using ::testing::HasSubstr;
 
 struct Fault {
   const char* name;
-  const char* check;  // one that must fail
+  const char* check;   // one that must fail
+  bool alone = false;  // and no other
 };
 
 std::ostream& operator<<(std::ostream& out, const Fault& fault) {
@@ -30,9 +31,15 @@ OptionMap with_fault(const char* fault) {
 std::string run_mixer(const std::string& name, OptionMap options) {
   auto registry = registry_of({"faulty", "new"});
   options["d_model"] = OptionValue(int64_t{12});
+  OptionMap dropping = options;
+  dropping["dropout"] = OptionValue(0.5);
+  MixerMaker with_dropout;
+  if (name == "faulty_mixer") {
+    with_dropout = [&] { return registry->create_mixer(name, dropping); };
+  }
   std::ostringstream out;
   ConformanceReport report(out);
-  check_mixer([&] { return registry->create_mixer(name, options); }, 12, report);
+  check_mixer([&] { return registry->create_mixer(name, options); }, 12, report, with_dropout);
   report.finish(name);
   return out.str();
 }
@@ -77,6 +84,9 @@ class MixerFault : public ::testing::TestWithParam<Fault> {};
 TEST_P(MixerFault, IsSeen) {
   const std::string lines = run_mixer("faulty_mixer", with_fault(GetParam().name));
   EXPECT_TRUE(failed(lines, GetParam().check)) << lines;
+  if (GetParam().alone) {
+    EXPECT_THAT(lines, HasSubstr(": 1 of ")) << "another check fails as well";
+  }
 }
 INSTANTIATE_TEST_SUITE_P(
     Conformance, MixerFault,
@@ -89,7 +99,17 @@ INSTANTIATE_TEST_SUITE_P(
         Fault{"document_state", "documents across calls"}, Fault{"rows", "rows are independent"},
         Fault{"random", "repeat runs are bit-identical"}, Fault{"unregistered", "save and load"},
         Fault{"shapes", "bad shapes and types are refused"},
-        Fault{"writes_input", "positions, strides, input kept"}, Fault{"narrow", "gradients"}),
+        Fault{"writes_input", "positions, strides, input kept"}, Fault{"narrow", "gradients"},
+        Fault{"odd_length", "odd lengths", true},
+        Fault{"empty_documents", "documents: empty, one step", true},
+        Fault{"packed_step", "documents: in pieces, by steps", true},
+        Fault{"empty_batch", "empty batch", true}, Fault{"divides", "finite from finite", true},
+        Fault{"overflows", "finite from finite", true}, Fault{"bfloat16", "bfloat16", true},
+        Fault{"autocast", "autocast", true}, Fault{"training", "training without dropout", true},
+        Fault{"dropout_always", "dropout in training only", true},
+        Fault{"dropout_never", "dropout in training only", true},
+        Fault{"dropout_repeats", "dropout in training only", true},
+        Fault{"threads", "number of threads", true}),
     name_of);
 
 class TokenizerFault : public ::testing::TestWithParam<Fault> {};
