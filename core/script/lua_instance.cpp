@@ -85,14 +85,20 @@ LentContext::~LentContext() {
   if (lent_) lent_->expired = true;
 }
 
-void LentContext::push() const {
-  lua_createtable(L_, 0, 4);
+void LentContext::push(const EncoderMemory* memory) const {
+  lua_createtable(L_, 0, 6);
   push_tensor(L_, context_.positions);
   lua_setfield(L_, -2, "positions");
   push_tensor(L_, context_.cu_seqlens);
   lua_setfield(L_, -2, "cu_seqlens");
   lua_pushboolean(L_, context_.training);
   lua_setfield(L_, -2, "training");
+  if (memory) {
+    push_tensor(L_, memory->values);
+    lua_setfield(L_, -2, "memory");
+    push_tensor(L_, memory->lengths);
+    lua_setfield(L_, -2, "memory_lengths");
+  }
   if (!lent_) return;
   lua_pushvalue(L_, state_index_);
   lua_setfield(L_, -2, "state");

@@ -1,6 +1,7 @@
 // An object of a Lua class that C++ holds and calls: what mixers written in Lua are made of.
 #pragma once
 
+#include <gamut/encoder_memory.h>
 #include <gamut/mixer.h>
 
 #include <memory>
@@ -59,7 +60,8 @@ class LentContext {
   ~LentContext();
   LentContext(const LentContext&) = delete;
   LentContext& operator=(const LentContext&) = delete;
-  void push() const;
+  // With a memory, as context.memory and context.memory_lengths.
+  void push(const EncoderMemory* memory = nullptr) const;
 
  private:
   lua_State* L_;

@@ -8,7 +8,9 @@ namespace gamut::script {
 
 LuaMixer::LuaMixer(std::shared_ptr<StateHandle::Cell> cell, int class_reference,
                    const Options& options)
-    : instance_(std::move(cell), class_reference, options), recurrent_(instance_) {
+    : instance_(std::move(cell), class_reference, options),
+      recurrent_(instance_),
+      d_memory_(options.has("d_memory") ? options.integer("d_memory") : 0) {
   lua_State* L = instance_.state();
   const StackGuard guard(L);
   for (const char* method : {"named_parameters", "named_buffers"}) {
@@ -22,13 +24,14 @@ LuaMixer::LuaMixer(std::shared_ptr<StateHandle::Cell> cell, int class_reference,
   }
 }
 
-at::Tensor LuaMixer::forward(const at::Tensor& x, MixerContext& context) {
+at::Tensor LuaMixer::forward(const at::Tensor& x, const EncoderMemory* memory,
+                             MixerContext& context) {
   lua_State* L = instance_.state();
   const StackGuard guard(L);
   const LentContext lent(L, context);
   instance_.push_method("forward");
   push_tensor(L, x);
-  lent.push();
+  lent.push(memory);
   call(L, 3, 1);
   return returned_tensor(L, "forward");
 }
@@ -46,6 +49,7 @@ State LuaMixer::new_state(int64_t batch) const {
 }
 
 void* LuaMixer::query(std::string_view id) {
+  if (id == MemoryReader::kId && d_memory_ > 0) return static_cast<MemoryReader*>(this);
   if (id != kRecurrent || !instance_.has_method("scan")) return nullptr;
   return static_cast<Recurrent*>(&recurrent_);
 }

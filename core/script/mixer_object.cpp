@@ -1,4 +1,5 @@
 // A plugin mixer as a Lua object; scripts/gamut/nn/mixer.lua makes a module of it.
+#include <gamut/encoder_memory.h>
 #include <gamut/weight_layouts.h>
 
 #include "script/active_state.h"
@@ -22,9 +23,11 @@ void refuse_unknown_keys(lua_State* L, int context) {
   while (lua_next(L, context)) {
     lua_pop(L, 1);
     const std::string key = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "a number";
-    GAMUT_CHECK(key == "positions" || key == "cu_seqlens" || key == "training" || key == "state",
-                "the context of a mixer has positions, cu_seqlens, training and state, not `", key,
-                "`");
+    GAMUT_CHECK(key == "positions" || key == "cu_seqlens" || key == "training" || key == "state" ||
+                    key == "memory" || key == "memory_lengths",
+                "the context of a mixer has positions, cu_seqlens, training, state, memory and "
+                "memory_lengths, not `",
+                key, "`");
   }
 }
 
@@ -56,14 +59,27 @@ MixerContext to_context(lua_State* L, int index, bool training) {
   return context;
 }
 
+EncoderMemory to_memory(lua_State* L, int index) {
+  if (lua_isnoneornil(L, index)) return {};
+  EncoderMemory memory = {tensor_field(L, index, "memory"),
+                          tensor_field(L, index, "memory_lengths")};
+  GAMUT_CHECK(memory.values.defined() || !memory.lengths.defined(),
+              "context.memory_lengths belongs to a context.memory, which is missing");
+  return memory;
+}
+
 // mixer:forward(x, context or nil, training) -> y; `training` counts unless the context says it.
 int forward(lua_State* L) {
   Mixer& mixer = *check_object<MixerObject>(L, 1).mixer;
   const at::Tensor x = check_tensor(L, 2);
   lua_settop(L, 4);
   MixerContext context = to_context(L, 3, lua_toboolean(L, 4));
+  const EncoderMemory memory = to_memory(L, 3);
   ActiveState active(L);
-  push_tensor(L, mixer.forward(x, context));
+  // A context may go to all layers of a model, of which some read the memory.
+  auto* reader = memory.values.defined() ? memory_reader_of(mixer) : nullptr;
+  push_tensor(L,
+              reader ? reader->forward_with_memory(x, memory, context) : mixer.forward(x, context));
   return 1;
 }
 

@@ -13,6 +13,9 @@ local recurrent = require "gamut.nn.recurrent"
 ---@field cu_seqlens? gamut.Tensor int64 [documents + 1], on the CPU: where packed documents start in the
 ---  flattened [batch * time] steps, from 0 to batch * time; every row start is among them
 ---@field training? boolean default: whether the module is in training mode
+---@field memory? gamut.Tensor [batch, steps, d_memory], such as an encoder's output, for mixers that read one (an
+---  attention with cross = true); with cu_seqlens an entry for each document. A state keeps it from its first call on
+---@field memory_lengths? gamut.Tensor int64 [batch], on the CPU: how many steps of each memory count; default: all
 ---@field state? gamut.State continued from and updated, so that prefill and one-token steps are one call
 
 ---@class gamut.State : {[string]: gamut.Tensor}
