@@ -17,7 +17,7 @@ constexpr int kGroup = kScanGroup;
 // What the passes over one strip and one chunk share, [kScanSteps][width] each.
 template <class S>
 struct Steps {
-  S *delta, *slope, *x, *dy, *y, *sum_b, *sum_a;
+  S *delta, *slope, *x, *gate, *dy, *y, *sum_b, *sum_a;
 };
 
 // Decays and states of four states through a chunk. kReads: adds C h to y.
@@ -98,6 +98,7 @@ class Backward {
     steps_.delta = part(kScanSteps * kWidth);
     steps_.slope = part(kScanSteps * kWidth);
     steps_.x = part(kScanSteps * kWidth);
+    steps_.gate = part(kScanSteps * kWidth);
     steps_.dy = part(kScanSteps * kWidth);
     steps_.y = part(kScanSteps * kWidth);
     steps_.sum_b = part(kScanSteps * kWidth);
@@ -191,7 +192,11 @@ class Backward {
       const V u = strip.take_row(a_.u, t, a_.u_stride);
       const auto d = strip.step_size(t, bias);
       V dy = strip.take_row(a_.d_out, t, a_.d_out_stride);
-      if (a_.z) dy *= silu(strip.take_row(a_.z, t, a_.z_stride));
+      if (a_.z) {
+        const V z = strip.take_row(a_.z, t, a_.z_stride), s = sigmoid(z);
+        store(steps_.gate + i, s);
+        dy *= z * s;
+      }
       store(steps_.delta + i, d.value);
       store(steps_.slope + i, d.slope);
       store(steps_.x + i, d.value * u);
@@ -221,7 +226,7 @@ class Backward {
       d_bias_[block] += d_delta;
       d_skip_[block] += dy * u;
       if (!a_.dz) continue;
-      const V z = strip.take_row(a_.z, t, a_.z_stride), s = sigmoid(z);
+      const V z = strip.take_row(a_.z, t, a_.z_stride), s = load(steps_.gate + i);
       const V d_out = strip.take_row(a_.d_out, t, a_.d_out_stride);
       strip.put_row(a_.dz, t, d_out * load(steps_.y + i) * s * (1 + z * (1 - s)));
     }

@@ -54,11 +54,12 @@ struct SelectiveScanArguments {
   void *dD, *d_delta_bias;    // [channels], this row's part
 };
 
-// What a task needs of memory besides, in elements of S.
+// What a task needs of memory besides, in elements of S: for each channel three rows of states, for
+// each lane the state a chunk begins with, its steps, and the sums of dB and dC.
 inline int64_t selective_scan_scratch(int64_t padded_states) {
-  const int64_t by_channel = 3 * kScanChannels * padded_states;
-  const int64_t by_step = kScanSteps * (9 + 2 * kScanGroup + 2 * padded_states / kScanGroup);
-  return by_channel + kScanLanes * (padded_states + kScanGroup + by_step + kScanSteps);
+  constexpr int64_t of_steps = kScanSteps * (8 + 2 * kScanGroup) + kScanGroup;
+  const int64_t of_sums = 2 * kScanSteps * padded_states / kScanGroup;
+  return 3 * kScanChannels * padded_states + kScanLanes * (padded_states + of_steps + of_sums);
 }
 
 GAMUT_ISA_KERNEL(selective_scan_forward, SelectiveScanArguments)
