@@ -45,6 +45,16 @@ int64_t key_width(Mixer& mixer, Recurrent& recurrent, int64_t d_model) {
   return recurrent.keys(recurrent.project(x, context)).size(2);
 }
 
+// The mean of s over the steps of the segment so far, at each step of the piece: a mean over the
+// whole segment would tell a step of its future. `sum` [rows, width] goes from before to after.
+Tensor running_means(const Piece& piece, const Tensor& s, Tensor& sum) {
+  auto sums = s.cumsum(1);
+  if (piece.offset > 0) sums = sums + sum.unsqueeze(1);
+  sum = sums.select(1, piece.length - 1);
+  const auto counts = at::arange(piece.offset + 1, piece.offset + piece.length + 1, sums.options());
+  return sums / counts.view({1, -1, 1});
+}
+
 }  // namespace
 
 MemoryCache::MemoryCache(const Options& options, Host& host)
@@ -92,10 +102,11 @@ Memory MemoryCache::empty(int64_t rows) const {
 }
 
 Scored MemoryCache::scored(const Tensor& x, const NamedTensors& features) const {
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   const auto dtype = compute_dtype(x);
   switch (settings_.score) {
     case Score::learned:
-      return {at::linear(x, u_proj_).to(dtype), x.to(dtype)};
+      return {at::linear(x.to(dtype), u_proj_.to(dtype)), x.to(dtype)};
     case Score::query:
       return {recurrent_->queries(features).to(dtype), recurrent_->keys(features).to(dtype)};
     case Score::none:
@@ -143,43 +154,46 @@ MemoryCache::Carried MemoryCache::begin(const Group& group, const Documents& doc
   return carried;
 }
 
-// The mean of s over the steps of the segment so far, at each step of the piece: a mean over the
-// whole segment would tell a step of its future. `sum` [rows, width] goes from before to after.
-Tensor MemoryCache::running_means(const Piece& piece, const Tensor& s, Tensor& sum) const {
-  auto sums = s.narrow(1, piece.begin, piece.length).cumsum(1);
-  if (piece.offset > 0) sums = sums + sum.unsqueeze(1);
-  sum = sums.select(1, piece.length - 1);
-  const auto counts = at::arange(piece.offset + 1, piece.offset + piece.length + 1, sums.options());
-  return sums / counts.view({1, -1, 1});
-}
-
-MemoryCache::Outcome MemoryCache::run(const NamedTensors& features, const Scored& scored,
-                                      const std::vector<Piece>& pieces,
-                                      const Carried& before) const {
-  const Scans scans = scan(*recurrent_, settings_, features, pieces, before.online,
-                           [this](int64_t rows) { return empty(rows); });
-  std::vector<Tensor> means(pieces.size());
+// The segments that the pieces finish, with the means of what is scored; `means` [rows, time,
+// width] become those of the online segment at each step of each piece, and `sum` what is carried
+// on.
+std::vector<Entry> MemoryCache::finish_segments(const std::vector<Piece>& pieces,
+                                                std::vector<Memory> memories,
+                                                std::vector<Tensor>& means, Tensor& sum) const {
   std::vector<Entry> finished;
-  Tensor sum = before.sum;
   for (size_t i = 0; i < pieces.size(); ++i) {
-    if (scored.s.defined()) means[i] = running_means(pieces[i], scored.s, sum);
+    if (means[i].defined()) means[i] = running_means(pieces[i], means[i], sum);
     if (!pieces[i].finishes) continue;
-    Entry entry{scans.finished[finished.size()], {}};
+    Entry entry{std::move(memories[finished.size()]), {}};
     if (settings_.stop_gradient) {
       for (auto& m : entry.memory) m = m.detach();
     }
     if (sum.defined()) entry.mean = sum / settings_.segment_size;
     finished.push_back(std::move(entry));
   }
+  return finished;
+}
+
+MemoryCache::Outcome MemoryCache::run(const NamedTensors& features, const Scored& scored,
+                                      const std::vector<Piece>& pieces,
+                                      const Carried& before) const {
+  const CutFeatures cut_features(features, pieces);
+  Scans scans = scan(*recurrent_, settings_, cut_features, pieces, before.online,
+                     [this](int64_t rows) { return empty(rows); });
+  std::vector<Tensor> u(pieces.size()), means(pieces.size());
+  if (scored.u.defined()) {
+    u = cut(scored.u, pieces);
+    means = cut(scored.s, pieces);
+  }
+  Tensor sum = before.sum;
+  const auto finished = finish_segments(pieces, std::move(scans.finished), means, sum);
   const auto seen = caches(settings_, pieces, before.cache, finished);
   std::vector<Tensor> reads;
   for (size_t i = 0; i < pieces.size(); ++i) {
-    const auto& piece = pieces[i];
-    Stretch stretch{steps_of(features, piece.begin, piece.length), scans.reads[i], {}, means[i]};
-    if (scored.u.defined()) stretch.u = scored.u.narrow(1, piece.begin, piece.length);
+    const Stretch stretch{cut_features.pieces[i], scans.reads[i], u[i], means[i]};
     reads.push_back(mix(settings_, *recurrent_, stretch, seen[i]));
   }
-  return {at::cat(reads, 1), {scans.last, sum, seen.back()}};
+  return {at::cat(reads, 1), {std::move(scans.last), sum, seen.back()}};
 }
 
 void MemoryCache::keep(const std::vector<Group>& groups, const std::vector<Carried>& carried,
@@ -235,6 +249,7 @@ Tensor MemoryCache::mixed(const NamedTensors& features, const Scored& scored,
 Tensor MemoryCache::forward(const Tensor& x, MixerContext& context) {
   State* const state = context.state;
   if (state && x.dim() == 3) check_state_rows((*state)[kSteps], x);
+  if (x.dim() == 3 && x.size(0) == 0) return inner_->forward(x, context);
   const auto features = recurrent_->project(x, context);
   const Documents documents(context.cu_seqlens, x.size(0), x.size(1));
   const auto read = mixed(features, scored(x, features), documents, state);

@@ -51,7 +51,8 @@ class MemoryCache final : public Mixer {
   std::vector<Group> grouped(const Documents& documents, const State* state) const;
   Outcome run(const NamedTensors& features, const Scored& scored, const std::vector<Piece>& pieces,
               const Carried& before) const;
-  at::Tensor running_means(const Piece& piece, const at::Tensor& s, at::Tensor& sum) const;
+  std::vector<Entry> finish_segments(const std::vector<Piece>& pieces, std::vector<Memory> memories,
+                                     std::vector<at::Tensor>& means, at::Tensor& sum) const;
   void keep(const std::vector<Group>& groups, const std::vector<Carried>& carried,
             const Documents& documents, State& state) const;
 

@@ -49,6 +49,7 @@ Cache chosen(const Cache& cache, const Tensor& indices) {
 }  // namespace
 
 Tensor gates(const Settings& settings, const Stretch& stretch, const Tensor& means) {
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   auto cached = at::matmul(stretch.u, means.transpose(1, 2));
   if (settings.aggregation == Aggregation::sparse) cached = keep_top(cached, settings.top_k);
   const auto online = (stretch.u * stretch.mean).sum(2, /*keepdim=*/true);

@@ -9,12 +9,6 @@ namespace gamut::memory_cache {
 
 using at::Tensor;
 
-NamedTensors steps_of(const NamedTensors& features, int64_t begin, int64_t length) {
-  NamedTensors part;
-  for (const auto& f : features) part.push_back({f.name, f.tensor.narrow(1, begin, length)});
-  return part;
-}
-
 Tensor rows_of(const Tensor& tensor, const std::vector<int64_t>& rows) {
   bool all = static_cast<int64_t>(rows.size()) == tensor.size(0);
   for (size_t i = 0; all && i < rows.size(); ++i) all = rows[i] == static_cast<int64_t>(i);

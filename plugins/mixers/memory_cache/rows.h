@@ -3,14 +3,10 @@
 
 #include <ATen/core/Tensor.h>
 #include <gamut/documents.h>
-#include <gamut/module.h>
 
 #include <vector>
 
 namespace gamut::memory_cache {
-
-// Steps [begin, begin + length) of tensors [rows, time, ...].
-NamedTensors steps_of(const NamedTensors& features, int64_t begin, int64_t length);
 
 // Those rows of a tensor; itself when they are all rows in order.
 at::Tensor rows_of(const at::Tensor& tensor, const std::vector<int64_t>& rows);

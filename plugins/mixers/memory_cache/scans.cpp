@@ -3,11 +3,24 @@
 
 #include <ATen/ATen.h>
 
-#include "rows.h"
-
 namespace gamut::memory_cache {
 
 using at::Tensor;
+
+std::vector<Tensor> cut(const Tensor& tensor, const std::vector<Piece>& pieces) {
+  if (pieces.size() == 1) return {tensor};
+  std::vector<int64_t> lengths;
+  for (const auto& piece : pieces) lengths.push_back(piece.length);
+  return tensor.split_with_sizes(lengths, 1);
+}
+
+CutFeatures::CutFeatures(const NamedTensors& features, const std::vector<Piece>& of_pieces)
+    : whole(features), pieces(of_pieces.size()) {
+  for (const auto& f : features) {
+    const auto parts = cut(f.tensor, of_pieces);
+    for (size_t i = 0; i < parts.size(); ++i) pieces[i].push_back({f.name, parts[i]});
+  }
+}
 
 namespace {
 
@@ -17,10 +30,14 @@ struct Run {
   int64_t count;
 };
 
-NamedTensors side_by_side(const NamedTensors& features, int64_t begin, int64_t count,
-                          int64_t length) {
-  auto part = steps_of(features, begin, count * length);
-  for (auto& f : part) f.tensor = f.tensor.unflatten(1, {count, length}).flatten(0, 1);
+NamedTensors side_by_side(const CutFeatures& features, const Piece& first, const Run& run) {
+  if (run.count == 1) return features.pieces[run.first];
+  NamedTensors part = features.whole;
+  for (auto& f : part) {
+    f.tensor = f.tensor.narrow(1, first.begin, run.count * first.length)
+                   .unflatten(1, {run.count, first.length})
+                   .flatten(0, 1);
+  }
   return part;
 }
 
@@ -37,14 +54,13 @@ Memory starts(const EmptyMemory& empty, int64_t rows, int64_t count, const Memor
   return memory;
 }
 
-void scan_in_order(Recurrent& recurrent, const NamedTensors& features,
+void scan_in_order(Recurrent& recurrent, const CutFeatures& features,
                    const std::vector<Piece>& pieces, Scans& scans) {
-  for (const auto& piece : pieces) {
-    auto scanned =
-        recurrent.scan(steps_of(features, piece.begin, piece.length), scans.last, Tensor());
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    auto scanned = recurrent.scan(features.pieces[i], scans.last, Tensor());
     scans.reads.push_back(std::move(scanned.read));
     scans.last = std::move(scanned.memory);
-    if (piece.finishes) scans.finished.push_back(scans.last);
+    if (pieces[i].finishes) scans.finished.push_back(scans.last);
   }
 }
 
@@ -59,30 +75,29 @@ Run next_run(const std::vector<Piece>& pieces, size_t first) {
   return run;
 }
 
-void scan_run(Recurrent& recurrent, const NamedTensors& features, const std::vector<Piece>& pieces,
+void scan_run(Recurrent& recurrent, const CutFeatures& features, const std::vector<Piece>& pieces,
               const Run& run, const EmptyMemory& empty, Scans& scans) {
   const Piece& first = pieces[run.first];
-  const int64_t rows = features.front().tensor.size(0);
+  const int64_t rows = features.whole.front().tensor.size(0);
   const bool goes_on = first.segment == 0 || first.offset > 0;
   auto scanned =
-      recurrent.scan(side_by_side(features, first.begin, run.count, first.length),
+      recurrent.scan(side_by_side(features, first, run),
                      starts(empty, rows, run.count, goes_on ? &scans.last : nullptr), Tensor());
-  const auto part = [&](const Tensor& t, int64_t i) {
-    return t.unflatten(0, {rows, run.count}).select(1, i);
-  };
-  for (int64_t i = 0; i < run.count; ++i) {
-    scans.reads.push_back(part(scanned.read, i));
-    scans.last.clear();
-    for (const auto& m : scanned.memory) scans.last.push_back(part(m, i));
-    if (pieces[run.first + static_cast<size_t>(i)].finishes) {
-      scans.finished.push_back(scans.last);
-    }
+  const auto parts = [&](const Tensor& t) { return t.unflatten(0, {rows, run.count}).unbind(1); };
+  for (auto& read : parts(scanned.read)) scans.reads.push_back(std::move(read));
+  std::vector<Memory> ends(static_cast<size_t>(run.count));
+  for (const auto& m : scanned.memory) {
+    const auto by_segment = parts(m);
+    for (size_t i = 0; i < ends.size(); ++i) ends[i].push_back(by_segment[i]);
   }
+  scans.last = ends.back();
+  if (!pieces[run.first].finishes) return;  // then it is the only one
+  for (auto& end : ends) scans.finished.push_back(std::move(end));
 }
 
 }  // namespace
 
-Scans scan(Recurrent& recurrent, const Settings& settings, const NamedTensors& features,
+Scans scan(Recurrent& recurrent, const Settings& settings, const CutFeatures& features,
            const std::vector<Piece>& pieces, const Memory& online, const EmptyMemory& empty) {
   Scans scans;
   scans.last = online;
