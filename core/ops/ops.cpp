@@ -5,6 +5,7 @@
 
 #include "ops/causal_conv1d/causal_conv1d.h"
 #include "ops/gated_delta_rule/gated_delta_rule.h"
+#include "ops/linears/linears.h"
 #include "ops/newton_schulz/newton_schulz.h"
 #include "ops/norm/norm.h"
 #include "ops/rope/rope.h"
@@ -35,6 +36,8 @@ TORCH_LIBRARY_FRAGMENT(gamut, library) {
       gated_delta_rule_reference);
   library.def("l2_norm(Tensor x, float eps=1e-6) -> Tensor", l2_norm);
   library.def("l2_norm_reference(Tensor x, float eps=1e-6) -> Tensor", l2_norm_reference);
+  library.def("linears(Tensor x, Tensor[] weights) -> Tensor[]", linears);
+  library.def("linears_reference(Tensor x, Tensor[] weights) -> Tensor[]", linears_reference);
   library.def(
       "newton_schulz(Tensor[] matrices, float[] coefficients, *, float safety=1.0, "
       "float eps=1e-07, ScalarType? dtype=None) -> Tensor[]",

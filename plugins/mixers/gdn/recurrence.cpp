@@ -95,17 +95,18 @@ NamedTensors Gdn::project(const Tensor& x, MixerContext& context) {
   State* const state = context.state;
   check_input(x, state);
   const Documents documents(context.cu_seqlens, x.size(0), x.size(1));
-  const auto q = convolve(at::linear(x, q_proj_), q_conv_, "q_conv", documents, state);
-  const auto k = convolve(at::linear(x, k_proj_), k_conv_, "k_conv", documents, state);
-  const auto v = convolve(at::linear(x, v_proj_), v_conv_, "v_conv", documents, state);
+  std::vector<Tensor> weights = {q_proj_, k_proj_, v_proj_, a_proj_, b_proj_};
+  if (use_gate_) weights.push_back(g_proj_);
+  const auto projected = ops::linears(x, weights);
+  const auto q = convolve(projected[0], q_conv_, "q_conv", documents, state);
+  const auto k = convolve(projected[1], k_conv_, "k_conv", documents, state);
+  const auto v = convolve(projected[2], v_conv_, "v_conv", documents, state);
   NamedTensors features = {{"q", normalize_heads(q, q_norm_)},
                            {"k", normalize_heads(k, k_norm_)},
                            {"v", v.unflatten(2, {value_heads_, d_v_})},
-                           {"g", log_decay(at::linear(x, a_proj_))},
-                           {"beta", write_strength(at::linear(x, b_proj_))}};
-  if (use_gate_) {
-    features.push_back({"gate", at::linear(x, g_proj_).unflatten(2, {value_heads_, d_v_})});
-  }
+                           {"g", log_decay(projected[3])},
+                           {"beta", write_strength(projected[4])}};
+  if (use_gate_) features.push_back({"gate", projected[5].unflatten(2, {value_heads_, d_v_})});
   return features;
 }
 
@@ -148,7 +149,7 @@ Tensor Gdn::finish(const Tensor& read, const NamedTensors& features, MixerContex
     y = ops::rms_norm(y, o_norm_, norm_eps_,
                       gate.defined() ? std::optional<Tensor>(gate) : std::nullopt);
   }
-  y = at::linear(y.flatten(2).to(o_proj_.scalar_type()), o_proj_);
+  y = ops::linears(y.flatten(2), {o_proj_})[0];
   return at::dropout(y, dropout_, context.training);
 }
 
