@@ -11,6 +11,7 @@
 #include "script/cuda.h"
 #include "script/lua.h"
 #include "script/signals.h"
+#include "script/tensor_allocator.h"
 #include "text/nearest.h"
 
 namespace gamut::cli {
@@ -125,6 +126,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   try {
+    gamut::script::use_tensor_allocator();
     return gamut::cli::run(argc, argv);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "gamut: %s\n", gamut::script::message_of(error).c_str());

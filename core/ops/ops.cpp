@@ -3,7 +3,9 @@
 
 #include <torch/library.h>
 
+#include "ops/activation/activation.h"
 #include "ops/causal_conv1d/causal_conv1d.h"
+#include "ops/cross_entropy/cross_entropy.h"
 #include "ops/gated_delta_rule/gated_delta_rule.h"
 #include "ops/linears/linears.h"
 #include "ops/newton_schulz/newton_schulz.h"
@@ -25,6 +27,14 @@ TORCH_LIBRARY_FRAGMENT(gamut, library) {
       "-> (Tensor output, Tensor final_state)",
       causal_conv1d_reference);
   library.def(
+      "cross_entropy(Tensor logits, Tensor targets, *, int ignore_index=-100, "
+      "float label_smoothing=0.0, float softcap=0.0) -> Tensor",
+      cross_entropy);
+  library.def(
+      "cross_entropy_reference(Tensor logits, Tensor targets, *, int ignore_index=-100, "
+      "float label_smoothing=0.0, float softcap=0.0) -> Tensor",
+      cross_entropy_reference);
+  library.def(
       "gated_delta_rule(Tensor q, Tensor k, Tensor v, Tensor g, Tensor beta, *, "
       "float? scale=None, Tensor? initial_state=None, Tensor? cu_seqlens=None, int chunk_size=0) "
       "-> (Tensor output, Tensor final_state)",
@@ -36,6 +46,14 @@ TORCH_LIBRARY_FRAGMENT(gamut, library) {
       gated_delta_rule_reference);
   library.def("l2_norm(Tensor x, float eps=1e-6) -> Tensor", l2_norm);
   library.def("l2_norm_reference(Tensor x, float eps=1e-6) -> Tensor", l2_norm_reference);
+  library.def(
+      "linear_cross_entropy(Tensor x, Tensor[] weights, Tensor targets, *, int ignore_index=-100, "
+      "float label_smoothing=0.0, float softcap=0.0) -> Tensor",
+      linear_cross_entropy);
+  library.def(
+      "linear_cross_entropy_reference(Tensor x, Tensor[] weights, Tensor targets, *, "
+      "int ignore_index=-100, float label_smoothing=0.0, float softcap=0.0) -> Tensor",
+      linear_cross_entropy_reference);
   library.def("linears(Tensor x, Tensor[] weights) -> Tensor[]", linears);
   library.def("linears_reference(Tensor x, Tensor[] weights) -> Tensor[]", linears_reference);
   library.def(
@@ -46,6 +64,8 @@ TORCH_LIBRARY_FRAGMENT(gamut, library) {
       "newton_schulz_reference(Tensor[] matrices, float[] coefficients, *, float safety=1.0, "
       "float eps=1e-07, ScalarType? dtype=None) -> Tensor[]",
       newton_schulz_reference);
+  library.def("relu_squared(Tensor x) -> Tensor", relu_squared);
+  library.def("relu_squared_reference(Tensor x) -> Tensor", relu_squared_reference);
   library.def(
       "rms_norm(Tensor x, Tensor? weight, float eps, *, Tensor? gate=None, bool gate_first=False, "
       "int? group_size=None) -> Tensor",
@@ -84,6 +104,8 @@ TORCH_LIBRARY_FRAGMENT(gamut, library) {
       "Tensor? dt_bias=None, bool dt_softplus=False, Tensor? initial_state=None, "
       "Tensor? cu_seqlens=None, int chunk_size=0) -> (Tensor output, Tensor final_state)",
       ssd_reference);
+  library.def("swiglu(Tensor gate, Tensor up) -> Tensor", swiglu);
+  library.def("swiglu_reference(Tensor gate, Tensor up) -> Tensor", swiglu_reference);
 }
 
 void link_operators() {}

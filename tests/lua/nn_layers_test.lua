@@ -152,6 +152,26 @@ testing.test("decoder: the loss is PyTorch's cross entropy", function()
   testing.close(model:loss(ids { 2, 7 }, targets), goldens.cross_entropy, 1e-6)
 end)
 
+testing.test("decoder: the loss through head and loss at once is that of the logits", function()
+  for _, options in ipairs { {}, { softcap = 0.5 }, { tied = true }, { codebooks = 2 } } do
+    local one, two = decoder(options), decoder(options)
+    two:load(one:state_dict())
+    local shape = options.codebooks and { 2, 2, 9 } or { 2, 9 }
+    local input, targets = ids(shape), ids(shape)
+    targets:view { -1 }:narrow(0, 3, 2):fill_(-100)
+    local logits = two(input)
+    local by_logits = gamut.cross_entropy_loss(
+      logits:flatten(0, -2), (options.codebooks and targets:transpose(1, 2) or targets):reshape { -1 })
+    local loss = one:loss(input, targets)
+    testing.close(loss, by_logits, 1e-6)
+    loss:backward()
+    by_logits:backward()
+    for position, entry in ipairs(one:named_parameters()) do
+      testing.close(entry.tensor.grad, two:named_parameters()[position].tensor.grad, 1e-5)
+    end
+  end
+end)
+
 testing.test("decoder: softcap, and its gradient", function()
   local plain, capped = decoder(), decoder { softcap = 0.5 }
   local input = ids { 2, 9 }

@@ -11,3 +11,4 @@
 #include <gamut/ops/rope.h>
 #include <gamut/ops/selective_scan.h>
 #include <gamut/ops/ssd.h>
+#include <gamut/ops/swiglu.h>

@@ -78,17 +78,20 @@ local function layer_context(self, context)
   local result = { training = self.training }
   if context then
     result.positions, result.cu_seqlens = context.positions, context.cu_seqlens
+    result.memory, result.memory_lengths = context.memory, context.memory_lengths
     if context.training ~= nil then result.training = context.training end
   end
   return result
 end
 
-local KNOWN = { positions = true, cu_seqlens = true, training = true, state = true }
+local KNOWN = {
+  positions = true, cu_seqlens = true, training = true, state = true, memory = true, memory_lengths = true,
+}
 
 local function check_context(context)
   for key in pairs(context or {}) do
     if not KNOWN[key] then
-      error(("a decoder's context has positions, cu_seqlens, training and state, not `%s`")
+      error(("a decoder's context has positions, cu_seqlens, training, state, memory and memory_lengths, not `%s`")
         :format(tostring(key)), 0)
     end
   end
@@ -139,9 +142,11 @@ end)
 ---@return gamut.Tensor scalar
 Decoder.loss = call.tracked(function(self, ids, targets, context)
   if not targets then error("model:loss takes ids and targets, as batches:next() gives them; there are no targets", 0) end
-  local logits = self:forward(ids, context):to { dtype = "float32" }
   if self.codebooks > 1 then targets = targets:transpose(1, 2) end
-  return gamut.cross_entropy_loss(logits:flatten(0, -2), targets:reshape { -1 })
+  local matrices = self.head.matrices and self.head:matrices()
+  if not matrices then return gamut.ops.gamut.cross_entropy(self:forward(ids, context), targets) end
+  -- Head and loss at once: the logits of a whole batch, the largest tensor of the model, never exist.
+  return gamut.ops.gamut.linear_cross_entropy(self:hidden(ids, context), matrices, targets, { softcap = self.softcap or 0.0 })
 end)
 
 return Decoder

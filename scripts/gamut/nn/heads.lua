@@ -16,6 +16,9 @@ function TiedHead:init(embedding) self.weight = embedding.weight end
 ---@return gamut.Tensor [..., ids]
 function TiedHead:forward(x) return gamut.linear(x, self.weight) end
 
+---@return gamut.Tensor[]
+function TiedHead:matrices() return { self.weight } end
+
 ---One bias-free linear head a codebook.
 ---@class gamut.nn.CodebookHead : gamut.nn.Module
 ---@field heads gamut.nn.List
@@ -31,12 +34,19 @@ function CodebookHead:init(codebooks, d, ids)
   for _ = 1, codebooks do self.heads:append(Linear(d, ids, { bias = false })) end
 end
 
+---The matrices whose products are the logits; a loss takes them to compute head and loss at once.
+---@return gamut.Tensor[] [ids, d], one a codebook
+function CodebookHead:matrices()
+  local weights = {}
+  for position, head in ipairs(self.heads) do weights[position] = head.weight end
+  return weights
+end
+
 ---@param x gamut.Tensor [batch, time, d]
 ---@return gamut.Tensor [batch, time, codebooks, ids]
 function CodebookHead:forward(x)
   -- One product with the stacked weights: copying weights is cheaper than stacking logits.
-  local weights = {}
-  for position, head in ipairs(self.heads) do weights[position] = head.weight end
+  local weights = self:matrices()
   return gamut.linear(x, gamut.cat(weights, 0)):unflatten(-1, { #weights, self.ids })
 end
 

@@ -33,6 +33,10 @@ end
 ---@return gamut.Tensor [..., out]
 function Linear:forward(x) return gamut.linear(x, self.weight, self.bias) end
 
+---The matrices whose products are the output, where nothing is added to them; see heads.lua.
+---@return gamut.Tensor[]?
+function Linear:matrices() return not self.bias and { self.weight } or nil end
+
 function Linear:summary()
   local shape = self.weight.shape
   return ("%d -> %d%s"):format(shape[2], shape[1], self.bias and "" or ", no bias")

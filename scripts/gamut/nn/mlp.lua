@@ -23,7 +23,7 @@ end
 ---@param x gamut.Tensor [..., d]
 ---@return gamut.Tensor [..., d]
 function SwiGLU:forward(x)
-  return self.down_proj(gamut.silu(self.gate_proj(x)) * self.up_proj(x))
+  return self.down_proj(gamut.ops.gamut.swiglu(self.gate_proj(x), self.up_proj(x)))
 end
 
 ---down(relu(up x)^2) (So et al. 2021).
@@ -43,6 +43,6 @@ end
 
 ---@param x gamut.Tensor [..., d]
 ---@return gamut.Tensor [..., d]
-function ReLU2:forward(x) return self.down_proj(self.up_proj(x):relu():square()) end
+function ReLU2:forward(x) return self.down_proj(gamut.ops.gamut.relu_squared(self.up_proj(x))) end
 
 return { SwiGLU = SwiGLU, ReLU2 = ReLU2 }

@@ -56,6 +56,10 @@ class Worker:
             raise Missing(rest)
         return [float(ms) for ms in rest.split()]
 
+    def facts(self):
+        """What the case says of itself: numbers by name."""
+        return {key: float(value) for key, value in (pair.split("=") for pair in self.ask("ask")[1].split())}
+
     def end(self):
         self.ask("end")
 
@@ -82,6 +86,14 @@ def calls_of_a_round(worker):
     return max(1, min(2000, int(ROUND_SECONDS * 1e3 / first)))
 
 
+def check_losses(case, sides):
+    """The two models are one model: as many parameters, and the same loss before the first step."""
+    facts = {side.name: side.facts() for side in sides}
+    ours, theirs = facts["gamut"], facts["python"]
+    if ours["parameters"] != theirs["parameters"] or abs(ours["loss"] - theirs["loss"]) > case.loss_tolerance:
+        sys.exit(f"{case.title}: the two sides differ: {facts}")
+
+
 def time_case(case, sides):
     """Milliseconds of every call of each side; a side that lacks the case has a sentence instead."""
     missing, calls, figures = {}, {}, {}
@@ -91,6 +103,8 @@ def time_case(case, sides):
             calls[side], figures[side.name] = calls_of_a_round(side), []
         except Missing as why:
             missing[side.name] = str(why)
+    if case.loss_tolerance and not missing:
+        check_losses(case, sides)
     for _ in range(ROUNDS if len(calls) == len(sides) else 0):
         for side in sides:
             figures[side.name] += side.time(calls[side])

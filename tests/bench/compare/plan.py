@@ -3,7 +3,8 @@
 Work is counted in FLOP of matrix products, bytes read and written at least once, and exponentials; divided
 by the rates that `floors.lua` reaches on the machine, the largest of the three is the floor of a case.
 """
-from dataclasses import dataclass, field
+import tempfile
+from dataclasses import dataclass
 
 
 @dataclass
@@ -20,7 +21,7 @@ class Case:
     memory: bool = False  # peak memory of both sides too
     unit: float = 0.0  # tokens of a call, for a column of tokens a second
     ours_only: bool = False
-    tags: list = field(default_factory=list)
+    loss_tolerance: float = 0.0  # both sides say a loss, which must agree; 0: they have none
 
 
 def delta_flop(B, T, H, K, V, chunk=64):
@@ -68,6 +69,32 @@ def elementwise_cases():
                byte=4 * B * T * H * D * 8, exp=2 * B * T * H * D)
 
 
+def attention_cases():
+    """Products of the projections and of the keys that are seen; backward 2 and 2.5 times the forward's."""
+    widths = {"speech": (384, 6, 2, 64), "golf": (448, 8, 4, 56)}
+
+    def flop(model, B, T, seen, training):
+        d, heads, kv_heads, width = widths[model]
+        projections = 2 * (2 * d * heads + 2 * d * kv_heads) * width
+        return B * T * ((3 if training else 1) * projections + (3.5 if training else 1) * 4 * heads * width * seen)
+
+    for dtype in ("float32", "bfloat16"):
+        for model, B, T in (("speech", 2, 1024), ("golf", 1, 2048)):
+            yield Case(f"attention layer {model} ({B},{T}), {dtype}", "attention",
+                       dict(model=model, B=B, T=T, dtype=dtype), 0, flop(model, B, T, T / 2, True), dtype=dtype)
+    yield Case("attention layer golf (1,4096) window 256", "attention", dict(model="golf", B=1, T=4096, window=256), 0,
+               flop("golf", 1, 4096, 256, True))
+    yield Case("attention layer golf (1,4096) documents of 64", "attention",
+               dict(model="golf", B=1, T=4096, document=64), 0, flop("golf", 1, 4096, 32, True))
+    for T, window in ((1024, 0), (8192, 0), (65536, 256)):
+        yield Case(f"attention decode golf after {T}{f' window {window}' if window else ''}", "attention_decode",
+                   dict(model="golf", B=1, T=T, window=window), 0, flop("golf", 1, 1, window or T, False),
+                   byte=4 * (602120 + 2 * 4 * 56 * (window or T)), unit=1)
+    yield Case("attention decode golf after 8192, bfloat16", "attention_decode",
+               dict(model="golf", B=1, T=8192, dtype="bfloat16"), 0, flop("golf", 1, 1, 8192, False),
+               byte=2 * (602120 + 2 * 4 * 56 * 8192), dtype="bfloat16", unit=1)
+
+
 def muon_cases():
     # Five iterations of X X^T, (X X^T)^2 and a product with X, the smaller side m of an m x n matrix on the left.
     sides = [(512, 512), (256, 512), (256, 512), (512, 512), (512, 1024), (512, 1024)]
@@ -82,11 +109,26 @@ def growth_cases():
                    unit=T, ours_only=True)
 
 
+def speech_flop(tokens=2048, layers=8):
+    """Products of the training step: three times the forward's 2 FLOP a weight and token, the delta rule of six layers,
+    causal attention of two."""
+    embeddings, others = 8 * 1027 * 384, 6_528 + 256 + 6 * (4 * 1152 + 12 + 96)  # norms, convolutions, decays
+    weights = 21_904_648 - embeddings - others
+    attention = 2 * 3.5 * 2 * 6 * 1024**2 / 2 * 4 * 64
+    return 6 * weights * tokens + 6 * delta_flop(2, 1024, 6, 48, 96) + attention
+
+
 def speech_cases():
-    return []
+    """One exchange file a case: the Gamut side writes weights and codes, the Python side reads them."""
+    for dtype, aim in (("float32", 1.5), ("bfloat16", 1.8)):
+        for dropout in (0, 1):
+            exchange = f"{tempfile.gettempdir()}/gamut_bench_speech.safetensors"
+            title = f"speech 21.9M step, {dtype}{', dropout' if dropout else ''}"
+            yield Case(title, "speech_step", dict(dtype=dtype, exchange=exchange, dropout=dropout), aim, speech_flop(),
+                       dtype=dtype, aim_floor=1.3, unit=2048, loss_tolerance=1e-4 if dtype == "float32" else 2e-2)
 
 
 CASES = {}
-for make in (delta_cases, scan_cases, ssd_cases, elementwise_cases, muon_cases, growth_cases, speech_cases):
+for make in (delta_cases, scan_cases, ssd_cases, elementwise_cases, attention_cases, muon_cases, growth_cases, speech_cases):
     for number, case in enumerate(make(), 1):
         CASES[f"{make.__name__.removesuffix('_cases')}_{number}"] = case

@@ -11,11 +11,12 @@ import time
 
 import torch
 
+import attention
 import muon
 import operators
 import speech
 
-CASES = {**operators.CASES, **muon.CASES, **speech.CASES}
+CASES = {**operators.CASES, **attention.CASES, **muon.CASES, **speech.CASES}
 
 
 def parse(words):
