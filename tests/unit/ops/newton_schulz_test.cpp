@@ -86,9 +86,12 @@ TEST_F(NewtonSchulz, EachStepHasItsCoefficients) {
 }
 
 TEST_F(NewtonSchulz, AListOfAnyShapesAndLayouts) {
-  const std::vector<Tensor> list = {matrix(40, 70).to(at::kFloat), matrix(70, 40).to(at::kFloat).t(),
-                                    matrix(100, 5), matrix(8, 8).to(at::kBFloat16),
-                                    at::zeros({0, 4}), at::zeros({3, 4})};
+  const std::vector<Tensor> list = {matrix(40, 70).to(at::kFloat),
+                                    matrix(70, 40).to(at::kFloat).t(),
+                                    matrix(100, 5),
+                                    matrix(8, 8).to(at::kBFloat16),
+                                    at::zeros({0, 4}),
+                                    at::zeros({3, 4})};
   for (const auto dtype : {at::kFloat, at::kBFloat16, at::kDouble}) {
     const auto results = newton_schulz(list, steps(3), 1.0, 1e-7, dtype);
     ASSERT_EQ(results.size(), list.size());
