@@ -1,6 +1,5 @@
-// Attention: the causal core, rotary positions and the cache as parts, then the layer as a plugin.
+// The parts of the attention mixer: pieces of masks, their attention, angles, caches.
 #include <c10/core/GradMode.h>
-#include <gamut/encoder_memory.h>
 
 #include <random>
 
@@ -8,7 +7,7 @@
 #include "attention/kv_cache.h"
 #include "attention/pieces.h"
 #include "attention/rope.h"
-#include "ops/rope/rope.h"
+#include "plain_attention.h"
 #include "support.h"
 
 namespace gamut::attention {
@@ -18,17 +17,6 @@ using at::Tensor;
 using test::offsets;
 
 const auto kDoubles = at::TensorOptions().dtype(at::kDouble);
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
-// The definition, with the whole matrix of scores: query i of a row sees key j when `seen` says so.
-Tensor plain_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& seen,
-                       double scale) {
-  const int64_t repeat = q.size(1) / k.size(1);
-  const auto kr = k.repeat_interleave(repeat, 1), vr = v.repeat_interleave(repeat, 1);
-  auto scores = at::matmul(q, kr.transpose(2, 3)) * scale;
-  scores = scores.masked_fill(seen.logical_not().unsqueeze(1), -kInfinity);
-  return at::matmul(scores.softmax(-1), vr).transpose(1, 2);
-}
 
 // What causal_pieces promises, key by key: [batch, time, cached + time].
 Tensor seen_by(const Documents& documents, const std::vector<int64_t>& before, int64_t cached,
@@ -57,10 +45,10 @@ struct Call {
 // cached steps of equal and unequal rows.
 std::vector<Call> calls() {
   std::vector<Call> result;
-  for (const int64_t window : {0, 1, 5, 64, 300, 2000}) {
+  for (const int64_t window : {0, 1, 5, 64, 300}) {
     result.push_back({2, 40, 0, window, {}, {}});
     result.push_back({1, 1, 0, window, {}, {}});
-    result.push_back({1, 700, 0, window, {}, {}});
+    result.push_back({1, 530, 0, window, {}, {}});
     result.push_back({2, 9, 33, window, {33, 33}, {}});
     result.push_back({2, 1, 50, window, {50, 50}, {}});
     result.push_back({2, 300, 50, window, {50, 3}, {}});
@@ -75,7 +63,7 @@ std::vector<Call> calls() {
 TEST(Attend, EqualsItsDefinitionWithGradients) {
   at::manual_seed(1);
   for (const auto& c : calls()) {
-    for (const auto& [heads, kv_heads] : {std::pair<int64_t, int64_t>{2, 2}, {4, 2}, {3, 1}}) {
+    for (const auto& [heads, kv_heads] : {std::pair<int64_t, int64_t>{2, 2}, {4, 2}}) {
       SCOPED_TRACE(testing::Message()
                    << c.time << " steps, " << c.cached << " cached, window " << c.window << ", "
                    << c.offsets.size() << " offsets, heads " << heads << ":" << kv_heads);
@@ -241,157 +229,6 @@ TEST(Cache, RingHoldsTheWindow) {
       }
     }
   }
-}
-
-// ---- the layer
-
-OptionMap layer_options() {
-  return {{"d_model", int64_t{32}}, {"n_heads", int64_t{4}}, {"n_kv_heads", int64_t{2}},
-          {"rope", "half"},         {"qk_norm", "rms"},      {"q_gain", 1.5}};
-}
-
-Tensor per_head(const Tensor& x, const Tensor& weight) {
-  return at::linear(x, weight).unflatten(2, {-1, 8});
-}
-
-TEST(AttentionLayer, EqualsItsEquations) {
-  at::manual_seed(5);
-  auto mixer = test::make_mixer("attention", layer_options());
-  test::convert(*mixer, at::kDouble);
-  const c10::NoGradGuard no_grad;
-  for (const char* name : {"q_norm.weight", "k_norm.weight", "q_gain"}) {
-    test::parameter(*mixer, name).uniform_(0.5, 2.0);
-  }
-  const auto weight = [&](const char* name) { return test::parameter(*mixer, name); };
-  const auto x = at::randn({2, 20, 32}, kDoubles);
-  const auto rms = [](const Tensor& y, const Tensor& w) {
-    return y / (y.square().mean({-1}, true) + 1e-5).sqrt() * w;
-  };
-  Rope r;
-  r.pairs = RopePairs::half;
-  r.dim = 8;
-  const auto angles = angles_of(at::arange(20, at::kLong), r, at::kDouble, at::kCPU);
-  const auto turn = [&](const Tensor& y) {
-    return ops::rope_reference(y, angles.cos, angles.sin, false, std::nullopt, std::nullopt,
-                               std::nullopt);
-  };
-  auto q = turn(rms(per_head(x, weight("q_proj.weight")), weight("q_norm.weight")));
-  q = q * weight("q_gain").view({4, 1});
-  const auto k = turn(rms(per_head(x, weight("k_proj.weight")), weight("k_norm.weight")));
-  const auto v = per_head(x, weight("v_proj.weight"));
-  const auto seen = at::ones({1, 20, 20}, at::kBool).tril();
-  const auto y = plain_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), seen,
-                                 1 / std::sqrt(8.0));
-  EXPECT_CLOSE(test::forward(*mixer, x), at::linear(y.flatten(2), weight("o_proj.weight")), 1e-12);
-}
-
-// Every step of prefill and decoding, with and without a window shorter than the sequence.
-TEST(AttentionLayer, DecodesAsItTrains) {
-  for (const int64_t window : {0, 9}) {
-    SCOPED_TRACE(window);
-    at::manual_seed(6);
-    auto options = layer_options();
-    options["window"] = window;
-    auto mixer = test::make_mixer("attention", options);
-    test::convert(*mixer, at::kDouble);
-    const auto x = at::randn({3, 160, 32}, kDoubles);
-    const c10::NoGradGuard no_grad;
-    const auto whole = test::forward(*mixer, x);
-    auto state = mixer->new_state(3);
-    std::vector<Tensor> pieces = {test::forward(*mixer, x.slice(1, 0, 30), &state),
-                                  test::forward(*mixer, x.slice(1, 30, 45), &state)};
-    for (int64_t t = 45; t < 160; ++t) {
-      pieces.push_back(test::forward(*mixer, x.slice(1, t, t + 1), &state));
-    }
-    EXPECT_CLOSE(at::cat(pieces, 1), whole, 1e-11);
-  }
-}
-
-// With autograd on, the state is extended by copies; results are the same and carry no graph.
-TEST(AttentionLayer, TrainsWithAState) {
-  at::manual_seed(7);
-  auto mixer = test::make_mixer("attention", layer_options());
-  test::convert(*mixer, at::kDouble);
-  const auto x = at::randn({2, 30, 32}, kDoubles);
-  const auto whole = test::forward(*mixer, x);
-  auto state = mixer->new_state(2);
-  const auto y = at::cat({test::forward(*mixer, x.slice(1, 0, 13), &state),
-                          test::forward(*mixer, x.slice(1, 13, 30), &state)},
-                         1);
-  EXPECT_CLOSE(y, whole, 1e-12);
-  y.sum().backward();
-  EXPECT_FALSE(state["k"].requires_grad());
-}
-
-TEST(AttentionLayer, DocumentsWithWindowAndStateOfUnequalRows) {
-  at::manual_seed(8);
-  auto options = layer_options();
-  options["window"] = int64_t{6};
-  auto mixer = test::make_mixer("attention", options);
-  test::convert(*mixer, at::kDouble);
-  const c10::NoGradGuard no_grad;
-  const auto x = at::randn({2, 24, 32}, kDoubles);
-  auto state = mixer->new_state(2);
-  const auto first = test::forward(*mixer, x.slice(1, 0, 20), &state, offsets({0, 17, 20, 40}));
-  const auto rest = test::forward(*mixer, x.slice(1, 20, 24), &state);
-  const auto alone = [&](int64_t row, int64_t from, int64_t to) {
-    return test::forward(*mixer, x.narrow(0, row, 1).slice(1, from, to));
-  };
-  EXPECT_CLOSE(first.narrow(0, 0, 1), at::cat({alone(0, 0, 17), alone(0, 17, 20)}, 1), 1e-12);
-  EXPECT_CLOSE(rest[0], alone(0, 17, 24)[0].slice(0, 3, 7), 1e-12);
-  EXPECT_CLOSE(at::cat({first, rest}, 1)[1], alone(1, 0, 24)[0], 1e-12);
-}
-
-TEST(AttentionLayer, GivenPositionsReplaceTheCount) {
-  at::manual_seed(9);
-  auto mixer = test::make_mixer("attention", layer_options());
-  test::convert(*mixer, at::kDouble);
-  const c10::NoGradGuard no_grad;
-  const auto x = at::randn({1, 6, 32}, kDoubles);
-  const auto with = [&](const Tensor& positions) {
-    MixerContext context;
-    context.positions = positions;
-    return mixer->forward(x, context);
-  };
-  const auto plain = test::forward(*mixer, x);
-  EXPECT_CLOSE(with(at::arange(100, 106, at::kLong)), plain, 1e-10);  // only differences matter
-  EXPECT_GT(test::relative_error(with(at::arange(6, at::kLong) * 3), plain), 1e-3);
-  EXPECT_THROW(with(at::arange(5, at::kLong)), Error);
-}
-
-// Sizes of published models: the golf hybrid and the speech model.
-TEST(AttentionLayer, HasTheSizesOfKnownModels) {
-  const OptionMap golf = {
-      {"d_model", int64_t{448}},     {"n_heads", int64_t{8}}, {"n_kv_heads", int64_t{4}},
-      {"qk_norm", "rms_weightless"}, {"q_gain", 1.5},         {"rope_reverse", true},
-      {"out_init_scale", 0.0}};
-  const auto mixer = test::make_mixer("attention", golf);
-  EXPECT_EQ(test::parameter_count(*mixer), 602120);
-  EXPECT_EQ(test::parameter(*mixer, "o_proj.weight").abs().sum().item<float>(), 0.f);
-  const OptionMap speech = {{"d_model", int64_t{384}},  {"n_heads", int64_t{6}},
-                            {"n_kv_heads", int64_t{2}}, {"qk_norm", "rms"},
-                            {"rope", "interleaved"},    {"rope_base", 500000.0}};
-  EXPECT_EQ(test::parameter_count(*test::make_mixer("attention", speech)), 393344);
-}
-
-TEST(AttentionLayer, SaysWhatIsWrong) {
-  const auto refusal = [](OptionMap options) -> std::string {
-    try {
-      test::make_mixer("attention", options);
-    } catch (const Error& e) {
-      return e.what();
-    }
-    return "accepted";
-  };
-  auto options = layer_options();
-  options["n_kv_heads"] = int64_t{3};
-  EXPECT_THAT(refusal(options), testing::HasSubstr("multiple of n_kv_heads = 3"));
-  options = layer_options();
-  options["n_heads"] = int64_t{6};
-  EXPECT_THAT(refusal(options), testing::HasSubstr("not a multiple of n_heads = 6"));
-  options = layer_options();
-  options["rope_dim"] = int64_t{5};
-  EXPECT_THAT(refusal(options), testing::HasSubstr("rope_dim = 5 must be even"));
 }
 
 }  // namespace
