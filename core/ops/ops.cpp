@@ -44,8 +44,9 @@ TORCH_LIBRARY_FRAGMENT(gamut, library) {
       "float? scale=None, Tensor? initial_state=None, Tensor? cu_seqlens=None, int chunk_size=0) "
       "-> (Tensor output, Tensor final_state)",
       gated_delta_rule_reference);
-  library.def("l2_norm(Tensor x, float eps=1e-6) -> Tensor", l2_norm);
-  library.def("l2_norm_reference(Tensor x, float eps=1e-6) -> Tensor", l2_norm_reference);
+  library.def("l2_norm(Tensor x, float eps=1e-6, *, bool clamp=False) -> Tensor", l2_norm);
+  library.def("l2_norm_reference(Tensor x, float eps=1e-6, *, bool clamp=False) -> Tensor",
+              l2_norm_reference);
   library.def(
       "linear_cross_entropy(Tensor x, Tensor[] weights, Tensor targets, *, int ignore_index=-100, "
       "float label_smoothing=0.0, float softcap=0.0) -> Tensor",

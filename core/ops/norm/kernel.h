@@ -17,6 +17,7 @@ struct NormArguments {
   int64_t groups, size;
   double eps, divisor;  // r = 1 / sqrt(sum(u^2) / divisor + eps)
   bool gate_first;
+  bool clamp;     // instead r = 1 / max(sqrt(sum(u^2) / divisor), eps)
   const void* x;  // [rows, d], rows x_stride apart
   int64_t x_stride;
   const void* gate;  // [rows, d] or null

@@ -108,8 +108,7 @@ class Norm {
       if (kGate == Gate::before) put(kept + i, u, n);
       return u * u;
     });
-    const S r =
-        1 / __builtin_sqrt(squares[0] / static_cast<S>(a_.divisor) + static_cast<S>(a_.eps));
+    const S r = scale_of(squares[0] / static_cast<S>(a_.divisor));
     *g.scale = r;
     for (int64_t i = 0; i < a_.size; i += kWidth) {
       const int64_t n = a_.size - i;
@@ -118,6 +117,13 @@ class Norm {
       if (kGate == Gate::after) y *= silu(V(take(g.gate + i, n)));
       put(g.y + i, y, n);
     }
+  }
+
+  S scale_of(S mean_square) const {
+    const S eps = static_cast<S>(a_.eps);
+    if (!a_.clamp) return 1 / __builtin_sqrt(mean_square + eps);
+    const S root = __builtin_sqrt(mean_square);
+    return 1 / (root < eps ? eps : root);
   }
 
   // dy silu(gate) (or dy) is what reaches x r weight.
@@ -145,7 +151,9 @@ class Norm {
       put(d_normal + i, d, n);
       return d * normal;
     });
-    const S mean = dot[0] / static_cast<S>(a_.divisor);
+    // A clamped r does not depend on x.
+    const bool constant = a_.clamp && r == 1 / static_cast<S>(a_.eps);
+    const S mean = constant ? 0 : dot[0] / static_cast<S>(a_.divisor);
     for (int64_t i = 0; i < a_.size; i += kWidth) {
       const int64_t n = a_.size - i;
       const V in = take(g.x + i, n), d = take(d_normal + i, n);

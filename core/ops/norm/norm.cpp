@@ -25,9 +25,10 @@ struct Inputs {
   bool gate_first;
   int64_t group_size;
   bool is_l2;  // the sum of squares, not their mean
+  bool clamp = false;
 
   Tensor composed() const {
-    if (is_l2) return l2_norm_reference(x, eps);
+    if (is_l2) return l2_norm_reference(x, eps, clamp);
     return rms_norm_reference(x, if_defined(weight), eps, if_defined(gate), gate_first, group_size);
   }
 };
@@ -53,6 +54,7 @@ struct Prepared {
     a.eps = in.eps;
     a.divisor = in.is_l2 ? 1 : static_cast<double>(in.group_size);
     a.gate_first = in.gate_first;
+    a.clamp = in.clamp;
     a.x = x.data();
     a.x_stride = x.stride;
     a.weight = data_or_null(weight);
@@ -131,6 +133,7 @@ struct Norm : torch::autograd::Function<Norm> {
     kept["gate_first"] = in.gate_first;
     kept["group_size"] = in.group_size;
     kept["is_l2"] = in.is_l2;
+    kept["clamp"] = in.clamp;
     return y;
   }
 
@@ -143,7 +146,8 @@ struct Norm : torch::autograd::Function<Norm> {
                     kept["eps"].toDouble(),
                     kept["gate_first"].toBool(),
                     kept["group_size"].toInt(),
-                    kept["is_l2"].toBool()};
+                    kept["is_l2"].toBool(),
+                    kept["clamp"].toBool()};
     variable_list result;
     if (at::GradMode::is_enabled()) {
       const Composed f = [&](const std::vector<Tensor>& t) -> std::vector<Tensor> {
@@ -199,9 +203,9 @@ Tensor rms_norm(const Tensor& x, const std::optional<Tensor>& weight, double eps
   return normalize({x, w, z, eps, gate_first, size, false});
 }
 
-Tensor l2_norm(const Tensor& x, double eps) {
+Tensor l2_norm(const Tensor& x, double eps, bool clamp) {
   GAMUT_CHECK(x.dim() > 0, "l2_norm: x has no dimension to normalise over");
-  return normalize({x, Tensor(), Tensor(), eps, false, x.size(-1), true});
+  return normalize({x, Tensor(), Tensor(), eps, false, x.size(-1), true, clamp});
 }
 
 }  // namespace gamut::ops

@@ -18,13 +18,14 @@ at::Tensor rms_norm(const at::Tensor& x, const std::optional<at::Tensor>& weight
                     const std::optional<at::Tensor>& gate, bool gate_first,
                     std::optional<int64_t> group_size);
 
-// x [..., d] -> x / sqrt(sum(x^2) + eps).
-at::Tensor l2_norm(const at::Tensor& x, double eps);
+// x [..., d] -> x / sqrt(sum(x^2) + eps), or with clamp x / max(|x|, eps), which is PyTorch's
+// functional.normalize.
+at::Tensor l2_norm(const at::Tensor& x, double eps, bool clamp);
 
 // The same, step by step in LibTorch's operators, on any device.
 at::Tensor rms_norm_reference(const at::Tensor& x, const std::optional<at::Tensor>& weight,
                               double eps, const std::optional<at::Tensor>& gate, bool gate_first,
                               std::optional<int64_t> group_size);
-at::Tensor l2_norm_reference(const at::Tensor& x, double eps);
+at::Tensor l2_norm_reference(const at::Tensor& x, double eps, bool clamp);
 
 }  // namespace gamut::ops

@@ -27,8 +27,12 @@ Tensor rms_norm_reference(const Tensor& x, const std::optional<Tensor>& weight, 
   return y.to(x.scalar_type());
 }
 
-Tensor l2_norm_reference(const Tensor& x, double eps) {
+Tensor l2_norm_reference(const Tensor& x, double eps, bool clamp) {
   const auto u = wide(x);
+  if (clamp) {
+    const auto length = at::linalg_vector_norm(u, 2, {-1}, /*keepdim=*/true);
+    return (u / length.clamp_min(eps)).to(x.scalar_type());
+  }
   return (u / (u.square().sum({-1}, true) + eps).sqrt()).to(x.scalar_type());
 }
 

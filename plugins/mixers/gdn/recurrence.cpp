@@ -70,7 +70,7 @@ Tensor Gdn::normalize_heads(const Tensor& x, const Tensor& weight) const {
     case QkNorm::none:
       return y;
     case QkNorm::l2_clamp:
-      return y / at::linalg_vector_norm(y, 2, {-1}, /*keepdim=*/true).clamp_min(kL2Eps);
+      return ops::l2_norm(y, kL2Eps, /*clamp=*/true);
     case QkNorm::rms_l2:
       return ops::l2_norm(ops::rms_norm(y, weight, norm_eps_), kL2Eps);
     case QkNorm::l2:

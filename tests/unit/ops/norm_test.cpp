@@ -35,9 +35,10 @@ test::Function with(const Operator& op, const Form& form, double eps = 0.1) {
   };
 }
 
-test::Function l2(double eps) {
-  return
-      [=](const std::vector<Tensor>& in) -> std::vector<Tensor> { return {l2_norm(in[0], eps)}; };
+test::Function l2(double eps, bool clamp = false) {
+  return [=](const std::vector<Tensor>& in) -> std::vector<Tensor> {
+    return {l2_norm(in[0], eps, clamp)};
+  };
 }
 
 std::vector<Tensor> random_inputs(std::vector<int64_t> shape) {
@@ -92,8 +93,26 @@ TEST(L2Norm, EqualsItsDefinition) {
     };
     const std::vector<Tensor> in = {at::randn({2, 30, 3, d}, kDoubles)};
     expect_same_gradients(l2(0.01), expected, in, 1e-12);
-    EXPECT_CLOSE(l2_norm_reference(in[0], 0.01), expected(in)[0], 1e-13);
+    EXPECT_CLOSE(l2_norm_reference(in[0], 0.01, false), expected(in)[0], 1e-13);
   }
+}
+
+// x / max(|x|, eps), with rows on either side of eps.
+TEST(L2Norm, ClampsTheLength) {
+  at::manual_seed(12);
+  for (const int64_t d : {1, 7, 64, 130}) {
+    const auto sizes = at::tensor({1.0, 1e-4, 1e-3, 3.0}, kDoubles).view({4, 1, 1});
+    auto x = at::randn({4, 5, d}, kDoubles);
+    x = x / x.norm(2, -1, true) * sizes * 1.5;
+    const std::vector<Tensor> in = {x};
+    const test::Function expected = [](const std::vector<Tensor>& t) -> std::vector<Tensor> {
+      return {t[0] / t[0].pow(2).sum(-1, true).sqrt().clamp_min(0.01)};
+    };
+    expect_same_gradients(l2(0.01, true), expected, in, 1e-12);
+    EXPECT_CLOSE(l2_norm_reference(x, 0.01, true), expected(in)[0], 1e-13);
+    EXPECT_CLOSE(l2_norm(x.to(at::kFloat), 0.01, true), expected(in)[0], 1e-6);
+  }
+  EXPECT_TRUE(at::equal(l2_norm(at::zeros({2, 9}), 1e-6, true), at::zeros({2, 9})));
 }
 
 TEST(RmsNorm, GradientsByFiniteDifferences) {
@@ -138,7 +157,8 @@ TEST(RmsNorm, TakesSlicesWhereTheyLie) {
     EXPECT_TRUE(at::equal(rms_norm(x, {}, 1e-5, gate, first, 10),
                           rms_norm(x.contiguous(), {}, 1e-5, gate.contiguous(), first, 10)));
   }
-  EXPECT_TRUE(at::equal(l2_norm(x.transpose(0, 1), 1e-6), l2_norm(x, 1e-6).transpose(0, 1)));
+  EXPECT_TRUE(
+      at::equal(l2_norm(x.transpose(0, 1), 1e-6, false), l2_norm(x, 1e-6, false).transpose(0, 1)));
 }
 
 TEST(RmsNorm, DoesNotDependOnTheNumberOfThreads) {
@@ -159,7 +179,7 @@ TEST(RmsNorm, DoesNotDependOnTheNumberOfThreads) {
 TEST(RmsNorm, ZerosAndLargeValuesGiveNoNaN) {
   const auto zeros = at::zeros({2, 20}), large = at::full({2, 20}, 1e18f);
   const auto gate = at::tensor({-1e30f, 1e30f}).view({2, 1}).expand({2, 20}).contiguous();
-  EXPECT_TRUE(at::equal(l2_norm(zeros, 1e-6), zeros));
+  EXPECT_TRUE(at::equal(l2_norm(zeros, 1e-6, false), zeros));
   EXPECT_TRUE(at::equal(rms_norm(zeros, {}, 1e-6, {}, false, {}), zeros));
   EXPECT_CLOSE(rms_norm(large, {}, 1e-6, {}, false, {}), at::ones({2, 20}), 1e-6);
   for (const auto& x : {zeros, large}) {
@@ -208,7 +228,7 @@ TEST(RmsNorm, SaysWhatDoesNotFit) {
               HasSubstr("gate_first needs a gate"));
   EXPECT_THAT(message([&] { rms_norm(x, {}, 1e-5, {}, false, 5); }),
               HasSubstr("group_size = 5 must divide the last dimension of x, 12"));
-  EXPECT_THAT(message([&] { l2_norm(at::ones({}), 1e-5); }), HasSubstr("no dimension"));
+  EXPECT_THAT(message([&] { l2_norm(at::ones({}), 1e-5, false); }), HasSubstr("no dimension"));
 }
 
 }  // namespace
