@@ -113,6 +113,11 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
+    const bool is_help = error.get_exit_code() == 0;
+    if (is_help && !unknown_word(*reached(&app)).empty()) {  // help on what there is not
+      std::fputs(usage_message(&app, error).c_str(), stderr);
+      return kUsage;
+    }
     return app.exit(error) == 0 ? kSuccess : kUsage;
   }
   host::configure(host::SearchPath::standard(context.plugin_path));

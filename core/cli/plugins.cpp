@@ -1,5 +1,10 @@
 // gamut plugins: which plugins there are. gamut plugins show NAME: what one of them takes.
+#include <sys/ioctl.h>
+#include <unistd.h>
+
 #include <cstdio>
+#include <cstdlib>
+#include <sstream>
 
 #include "cli/cli.h"
 #include "cli/plugin_choice.h"
@@ -10,19 +15,46 @@ namespace {
 
 using Row = std::vector<std::string>;
 
-// Columns as wide as their widest cell; the last one is free.
-void print_table(const std::vector<Row>& rows, const char* indent = "") {
+// Columns of the terminal, or those that COLUMNS tells; 0 where lines may be of any length.
+size_t line_length() {
+  if (const char* columns = std::getenv("COLUMNS")) return std::strtoul(columns, nullptr, 10);
+  winsize size{};
+  return isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
+// Lines of at most `length` characters, broken at spaces, all but the first indented.
+std::string wrapped(const std::string& text, size_t length, size_t indent) {
+  std::istringstream words(text);
+  std::string result;
+  size_t used = 0;
+  for (std::string word; words >> word;) {
+    const bool fits = used == 0 || used + 1 + word.size() <= length;
+    if (used > 0) result += fits ? " " : "\n" + std::string(indent, ' ');
+    used = (fits && used > 0 ? used + 1 : 0) + word.size();
+    result += word;
+  }
+  return result;
+}
+
+// Columns as wide as their widest cell; the last one is wrapped where the terminal ends, if it has
+// room at all.
+void print_table(const std::vector<Row>& rows, const std::string& indent = "") {
   std::vector<size_t> widths;
   for (const auto& row : rows) {
     widths.resize(std::max(widths.size(), row.size()));
     for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
   }
+  size_t before = indent.size();
+  for (size_t i = 0; i + 1 < widths.size(); ++i) before += widths[i] + 2;
+  const size_t line = line_length();
+  const bool wraps = line >= before + 20;
   for (const auto& row : rows) {
-    std::printf("%s", indent);
+    std::printf("%s", indent.c_str());
     for (size_t i = 0; i + 1 < row.size(); ++i) {
       std::printf("%-*s  ", static_cast<int>(widths[i]), row[i].c_str());
     }
-    std::printf("%s\n", row.back().c_str());
+    const std::string last = wraps ? wrapped(row.back(), line - before, before) : row.back();
+    std::printf("%s\n", last.c_str());
   }
 }
 

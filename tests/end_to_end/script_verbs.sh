@@ -15,6 +15,16 @@ expect() { # expect CODE PATTERN COMMAND...
 
 echo 'print(require("gamut").ones{2} + #arg, ...)' >ok.lua
 expect 0 'tensor(\[3., 3.\], float32\[2\]).a.--b' "$GAMUT" exec ok.lua a --b
+# Help on what there is not is no help.
+expect 2 'has no verb `exce`; did you mean `exec`?' "$GAMUT" exce --help
+expect 2 'has no option `--thread`' "$GAMUT" --thread --help
+expect 0 'Usage\|OPTIONS\|script' "$GAMUT" exec --help
+# The options of a plugin fit the terminal.
+expect 0 'Width of input' env COLUMNS=90 "$GAMUT" plugins show gdn
+[ "$(awk 'length > 90' out | grep -c -v '^/')" = 0 ] || fail "plugins show is wider than the terminal"
+expect 1 'already.*--force' "$GAMUT" new mixer gdn
+expect 0 'Wrote' "$GAMUT" new mixer gdn --force
+
 echo 'local g = require "gamut"
 local function f(x) return (x:matmul(x)) end
 f(g.ones{2, 3})' >bad.lua

@@ -92,6 +92,8 @@ testing.test("Dropout draws PyTorch's mask, and only in training", function()
   dropout:eval()
   testing.is_true(dropout(x) == x)
   testing.raises(function() nn.Dropout(1.0) end, "must lie in %[0, 1%), not 1.0")
+  testing.raises(function() nn.Dropout { p = 0.1 } end, "must lie in %[0, 1%), not table")
+  testing.raises(function() nn.Dropout(0.1, { inplace = true }) end, "takes one number")
 end)
 
 testing.test("ResidualBlock is x + mixer(norm x), then x + mlp(norm x)", function()
@@ -106,6 +108,9 @@ testing.test("ResidualBlock is x + mixer(norm x), then x + mlp(norm x)", functio
   local names = {}
   for i, child in ipairs(block:children()) do names[i] = child.name end
   testing.equal(names, { "mixer_norm", "mixer", "mlp_norm", "mlp" })
+  local parts = { mixer_norm = Same(), mixer = Halve(), mlp_norm = Same(), mlp = Negate(), drop_out = 0.1 }
+  testing.raises(function() nn.ResidualBlock(parts) end, "has no option `drop_out`; did you mean `dropout`?")
+  testing.raises(function() nn.ResidualBlock { mixer = Halve() } end, "nn.ResidualBlock needs `mixer_norm`")
 end)
 
 testing.test("tied head: one parameter, gradients from both uses", function()

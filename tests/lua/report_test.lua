@@ -121,6 +121,7 @@ testing.test("a comparison shows results, differing settings and common curves",
   has(text, "validation loss")
   testing.is_true(text:find "lr +0%.1 +0%.2", text)
   lacks(text, "seed")
+  testing.is_true(text:find "steps taken +3 +3", text) -- "steps" alone may be a setting
   local page = system.read_file(output)
   for _, part in ipairs{
     "2 runs compared", "Settings that differ", 'aria-label="Training loss by step"', 'class="curve c2"',

@@ -6,7 +6,8 @@ local module = require "gamut.nn.module"
 local Dropout = module.class "Dropout"
 
 ---@param p number in [0, 1)
-function Dropout:init(p)
+function Dropout:init(p, ...)
+  if select("#", ...) > 0 then error("nn.Dropout takes one number, the probability", 0) end
   if type(p) ~= "number" or p < 0 or p >= 1 then
     error(("the dropout probability must lie in [0, 1), not %s"):format(tostring(p)), 0)
   end

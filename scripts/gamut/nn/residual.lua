@@ -1,6 +1,7 @@
 -- The pre-norm residual block: x + mixer(norm x), then x + mlp(norm x).
 local Dropout = require "gamut.nn.dropout"
 local module = require "gamut.nn.module"
+local check = require "gamut.options"
 
 ---@class gamut.nn.ResidualBlock : gamut.nn.Module
 ---@overload fun(parts: gamut.nn.ResidualParts): gamut.nn.ResidualBlock
@@ -13,8 +14,12 @@ local ResidualBlock = module.class "ResidualBlock"
 ---@field mlp gamut.nn.Module
 ---@field dropout? number
 
+-- Any, as a function serves for a module.
+local PARTS = { mixer_norm = "any", mixer = "any", mlp_norm = "any", mlp = "any", dropout = "number?" }
+
 ---@param parts gamut.nn.ResidualParts
 function ResidualBlock:init(parts)
+  check("nn.ResidualBlock", parts, PARTS)
   -- One by one: Lua does not say in which order a multiple assignment sets its fields.
   self.mixer_norm = parts.mixer_norm
   self.mixer = parts.mixer

@@ -39,7 +39,7 @@ return function(run)
   validation("validation loss", series.val_loss)
   add("training loss", last(series.train_loss), format.metric, true)
   local steps = series.train_loss and series.train_loss.step
-  add("steps", record.steps or steps and steps[#steps], format.count)
+  add("steps taken", record.steps or steps and steps[#steps], format.count)
   add("tokens", record.tokens or last(series.tokens), format.short)
   add("tokens a second", median(series.tokens_per_second), format.short)
   add("parameters", record.parameters, format.short)
