@@ -4,6 +4,7 @@
 #include <torch/headeronly/version.h>
 
 #include "script/signals.h"
+#include "script/tensor_allocator.h"
 
 namespace gamut::script {
 namespace {
@@ -20,6 +21,12 @@ int num_threads(lua_State* L) {
   return 1;
 }
 
+// Gives memory that waits for the next tensors back to the system.
+int release(lua_State* /*L*/) {
+  release_memory();
+  return 0;
+}
+
 int cuda_available(lua_State* L) {
   lua_pushboolean(L, at::hasCUDA());
   return 1;
@@ -34,11 +41,10 @@ int interrupted_by(lua_State* L) {
 }  // namespace
 
 int open_runtime(lua_State* L) {
-  const luaL_Reg functions[] = {{"set_num_threads", guard<set_num_threads>},
-                                {"num_threads", guard<num_threads>},
-                                {"cuda_available", guard<cuda_available>},
-                                {"interrupted", guard<interrupted_by>},
-                                {nullptr, nullptr}};
+  const luaL_Reg functions[] = {
+      {"set_num_threads", guard<set_num_threads>}, {"num_threads", guard<num_threads>},
+      {"release_memory", guard<release>},          {"cuda_available", guard<cuda_available>},
+      {"interrupted", guard<interrupted_by>},      {nullptr, nullptr}};
   luaL_newlib(L, functions);
   lua_pushliteral(L, GAMUT_VERSION);
   lua_setfield(L, -2, "version");

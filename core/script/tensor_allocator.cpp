@@ -2,6 +2,7 @@
 
 #include <c10/core/CPUAllocator.h>
 #include <c10/core/impl/alloc_cpu.h>
+#include <malloc.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -67,6 +68,11 @@ class Blocks {
     memory_.kept += entry->second;
     used_.erase(entry);
     return true;
+  }
+
+  void release() {
+    const std::lock_guard lock(mutex_);
+    while (!kept_.empty()) drop();
   }
 
   TensorMemory memory() {
@@ -153,11 +159,19 @@ c10::Allocator& tensor_allocator() {
 }
 
 void use_tensor_allocator() {
+  // Blocks of less than kLarge come from the C library, which must not map and trim them either.
+  mallopt(M_MMAP_THRESHOLD, 4 * kLarge);
+  mallopt(M_TRIM_THRESHOLD, 128 * kLarge);
   c10::SetCPUAllocator(&tensor_allocator(), /*priority=*/1);
 }
 
 TensorMemory tensor_memory() {
   return blocks().memory();
+}
+
+void release_memory() {
+  blocks().release();
+  malloc_trim(0);
 }
 
 }  // namespace gamut::script

@@ -25,4 +25,7 @@ void use_tensor_allocator();
 
 TensorMemory tensor_memory();
 
+// Gives what is kept, here and by the C library, back to the system.
+void release_memory();
+
 }  // namespace gamut::script

@@ -93,6 +93,9 @@ function gamut.is_deterministic() end
 function gamut.set_num_threads(n) end
 ---@return integer
 function gamut.num_threads() end
+
+---Gives memory that waits for the next tensors back to the system.
+function gamut.release_memory() end
 ---@return boolean
 function gamut.cuda_available() end
 -- The signal that asked the program to end, or nil.

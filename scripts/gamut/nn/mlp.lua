@@ -23,7 +23,12 @@ end
 ---@param x gamut.Tensor [..., d]
 ---@return gamut.Tensor [..., d]
 function SwiGLU:forward(x)
-  return self.down_proj(gamut.ops.gamut.swiglu(self.gate_proj(x), self.up_proj(x)))
+  local gate_proj, up_proj = self.gate_proj, self.up_proj
+  if gate_proj.bias or up_proj.bias then
+    return self.down_proj(gamut.ops.gamut.swiglu(gate_proj(x), up_proj(x)))
+  end
+  local both = gamut.ops.gamut.linears(x, { gate_proj.weight, up_proj.weight })
+  return self.down_proj(gamut.ops.gamut.swiglu(both[1], both[2]))
 end
 
 ---down(relu(up x)^2) (So et al. 2021).

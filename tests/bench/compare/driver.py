@@ -74,7 +74,8 @@ class Worker:
                 return int(line.split()[1])
 
     def peak_of_one_call(self):
-        """MB that one call adds to the resident memory at most."""
+        """MB that one call adds to the resident memory at most, on top of its inputs."""
+        self.ask("trim")
         Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
         before = self.status("VmRSS")
         self.time(1)

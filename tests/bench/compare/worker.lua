@@ -1,6 +1,7 @@
 -- The Gamut side of a comparison: runs the cases that driver.py asks for on its standard input. The
 -- commands and answers are those of worker.py.
 local gamut = require "gamut"
+local runtime = require "gamut.native.runtime"
 local system = require "gamut.native.system"
 
 local here = arg[0]:match "^(.*)/" or "."
@@ -57,11 +58,17 @@ function commands.ask()
   answer("answer " .. table.concat(facts, " "))
 end
 
+-- Gives back what is kept for the next tensors, so that memory counts from what is in use.
+function commands.trim()
+  collectgarbage()
+  collectgarbage()
+  runtime.release_memory()
+  answer "ended"
+end
+
 commands["end"] = function()
   call, about = nil, nil
-  collectgarbage()
-  collectgarbage()
-  answer "ended"
+  commands.trim()
 end
 
 answer "ready"

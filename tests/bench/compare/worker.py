@@ -3,8 +3,10 @@
     begin NAME key=value ...   ->  ready | missing WHY
     time CALLS                 ->  ms A B C ...      one figure a call
     ask                        ->  answer key=value ...   what the case says of itself
+    trim                       ->  ended    gives kept memory back to the system
     end                        ->  ended
 """
+import ctypes
 import gc
 import sys
 import time
@@ -50,9 +52,11 @@ def main():
             print("ms", *(f"{ms:.6f}" for ms in timed(call, int(words[0]))), flush=True)
         elif command == "ask":
             print("answer", *(f"{key}={value}" for key, value in about.items()), flush=True)
-        elif command == "end":
-            call, about = None, {}
+        elif command in ("trim", "end"):
+            if command == "end":
+                call, about = None, {}
             gc.collect()
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
             print("ended", flush=True)
 
 

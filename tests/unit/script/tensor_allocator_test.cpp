@@ -39,6 +39,15 @@ TEST(TensorAllocator, SmallBlocksAreNotCounted) {
   EXPECT_EQ(tensor_memory().in_use, before + kMiB);
 }
 
+TEST(TensorAllocator, ReleaseGivesBackWhatIsKept) {
+  const auto held = take(3 * kMiB);
+  take(3 * kMiB).clear();
+  EXPECT_GE(tensor_memory().kept, 3 * kMiB);
+  release_memory();
+  EXPECT_EQ(tensor_memory().kept, 0U);
+  EXPECT_EQ(static_cast<char*>(std::memset(held.get(), 1, 3 * kMiB))[3 * kMiB - 1], 1);
+}
+
 // Sizes that never come back must not pile up.
 TEST(TensorAllocator, WhatIsKeptStaysBounded) {
   size_t most = 0;
