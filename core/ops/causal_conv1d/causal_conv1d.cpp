@@ -71,12 +71,12 @@ struct Prepared {
     const auto of_sums = [&](const Tensor& t) {
       return t.defined() ? t.to(type).contiguous() : Tensor();
     };
-    taps = of_sums(in.weight.flatten(1).t());
+    taps = of_sums(in.weight);
     bias = of_sums(in.bias);
     initial_state = of_sums(in.initial_state);
     arguments.element = element_of(in.x);
     arguments.channels = in.x.size(2);
-    arguments.width = taps.size(0);
+    arguments.width = taps.size(-1);
     arguments.silu = in.silu;
     arguments.x = x.data();
     arguments.x_stride = x.stride;

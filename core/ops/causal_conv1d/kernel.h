@@ -27,7 +27,7 @@ struct CausalConv1dArguments {
   int64_t n_pieces;
   const void* x;  // [steps, channels], rows x_stride apart
   int64_t x_stride;
-  const void* taps;           // [width, channels]
+  const void* taps;           // [channels, width]
   const void* bias;           // [channels] or null
   const void* initial_state;  // [documents, width - 1, channels] or null
 

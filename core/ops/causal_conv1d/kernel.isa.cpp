@@ -31,7 +31,7 @@ class Strip {
         c_(channel),
         n_(static_cast<int>(arguments.channels - channel < kLanes<S> ? arguments.channels - channel
                                                                      : kLanes<S>)) {
-    for (int j = 0; j < width(); ++j) taps_[j] = take(row<S>(a_.taps, j));
+    read_taps();
     bias_ = a_.bias ? take(row<S>(a_.bias, 0)) : V{};
   }
 
@@ -67,6 +67,16 @@ class Strip {
   void put(E* p, V v) const {
     if (n_ == kLanes<S>) return store(p, v);
     store_first(p, v, n_);
+  }
+
+  // They lie channel by channel, as layers keep them.
+  void read_taps() {
+    const S* const first = static_cast<const S*>(a_.taps) + c_ * width();
+    for (int j = 0; j < width(); ++j) {
+      S lanes[kLanes<S>] = {};
+      for (int i = 0; i < n_; ++i) lanes[i] = first[i * width() + j];
+      taps_[j] = load(lanes);
+    }
   }
 
   // x_[i] is the input at step begin - (width - 1) + i, up to step `end`.

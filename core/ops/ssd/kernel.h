@@ -50,7 +50,7 @@ struct SsdArguments {
   void* d_d;              // S [documents, heads]
   void* d_initial_state;  // or null
 
-  void* scratch;  // ssd_scratch() elements of S, zeros at first, this thread's own
+  void* scratch;  // S, zeros at first, this thread's own
 };
 
 // Rows of scratch matrices are padded to this many elements.
