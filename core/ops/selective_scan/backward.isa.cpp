@@ -44,11 +44,11 @@ void recompute(const S* B, const S* C, int64_t stride, int64_t count, const Vec<
 }
 
 // The same chunk from its end. `carried` is a g of the step after; sums over channels are added to
-// d_B and d_C in the form of quarter_sums.
+// b_sums and c_sums in the form of quarter_sums.
 template <class S>
 void reverse(const S* B, const S* C, int64_t stride, int64_t count, const Vec<S>* rates,
-             const Steps<S>& steps, const S* decays, const S* states, Vec<S>* carried, Vec<S>* d_A,
-             S* d_B, S* d_C) {
+             const Steps<S>& steps, const S* decays, const S* states, Vec<S>* carried,
+             Vec<S>* rate_sums, S* b_sums, S* c_sums) {
   constexpr int64_t width = kLanes<S>;
   B += (count - 1) * stride;
   C += (count - 1) * stride;
@@ -58,21 +58,21 @@ void reverse(const S* B, const S* C, int64_t stride, int64_t count, const Vec<S>
     const S *decay = decays + t * kGroup * width, *before = states + t * kGroup * width;
     const S* after = before + kGroup * width;
     Vec<S> sum_b = load(steps.sum_b + t * width), sum_a = load(steps.sum_a + t * width);
-    Vec<S> of_B[kGroup], of_C[kGroup];
+    Vec<S> b_terms[kGroup], c_terms[kGroup];
     for (int i = 0; i < kGroup; ++i) {
       const Vec<S> g = carried[i] + dy * C[i];
-      of_C[i] = dy * load(after + i * width);
-      of_B[i] = x * g;
+      c_terms[i] = dy * load(after + i * width);
+      b_terms[i] = x * g;
       sum_b += g * B[i];
       carried[i] = load(decay + i * width) * g;
       const Vec<S> p = carried[i] * load(before + i * width);
       sum_a += rates[i] * p;
-      d_A[i] += d * p;
+      rate_sums[i] += d * p;
     }
     store(steps.sum_b + t * width, sum_b);
     store(steps.sum_a + t * width, sum_a);
-    store(d_B + t * width, load(d_B + t * width) + quarter_sums(of_B));
-    store(d_C + t * width, load(d_C + t * width) + quarter_sums(of_C));
+    store(b_sums + t * width, load(b_sums + t * width) + quarter_sums(b_terms));
+    store(c_sums + t * width, load(c_sums + t * width) + quarter_sums(c_terms));
   }
 }
 
@@ -94,7 +94,7 @@ class Backward {
     };
     rates_ = part(kScanChannels * a_.padded_states);
     carried_ = part(kScanChannels * a_.padded_states);
-    d_A_ = part(kScanChannels * a_.padded_states);
+    rate_sums_ = part(kScanChannels * a_.padded_states);
     steps_.delta = part(kScanSteps * kWidth);
     steps_.slope = part(kScanSteps * kWidth);
     steps_.x = part(kScanSteps * kWidth);
@@ -106,11 +106,11 @@ class Backward {
     start_ = part(a_.padded_states * kWidth);
     decays_ = part(kScanSteps * kGroup * kWidth);
     states_ = part((kScanSteps + 1) * kGroup * kWidth);
-    d_B_ = part(kScanSteps * kWidth * a_.padded_states / kGroup);
-    d_C_ = part(kScanSteps * kWidth * a_.padded_states / kGroup);
+    b_sums_ = part(kScanSteps * kWidth * a_.padded_states / kGroup);
+    c_sums_ = part(kScanSteps * kWidth * a_.padded_states / kGroup);
     for (int64_t b = 0; b < blocks_; ++b) {
       Strip<E>(a_, b).take_rates(rates_ + at(b));
-      fill_zero(d_A_ + at(b), a_.padded_states * kWidth);
+      fill_zero(rate_sums_ + at(b), a_.padded_states * kWidth);
       d_skip_[b] = d_bias_[b] = V{};
     }
   }
@@ -118,15 +118,15 @@ class Backward {
   void run() {
     for (int64_t i = a_.n_chunks - 1; i >= 0; --i) {
       const auto& chunk = a_.chunks[i];
-      fill_zero(d_B_, kScanSteps * kWidth * a_.padded_states / kGroup);
-      fill_zero(d_C_, kScanSteps * kWidth * a_.padded_states / kGroup);
+      fill_zero(b_sums_, kScanSteps * kWidth * a_.padded_states / kGroup);
+      fill_zero(c_sums_, kScanSteps * kWidth * a_.padded_states / kGroup);
       for (int64_t b = 0; b < blocks_; ++b) run(chunk, b);
-      put_sums_of(chunk, d_B_, static_cast<S*>(a_.dB));
-      put_sums_of(chunk, d_C_, static_cast<S*>(a_.dC));
+      put_sums_of(chunk, b_sums_, static_cast<S*>(a_.dB));
+      put_sums_of(chunk, c_sums_, static_cast<S*>(a_.dC));
     }
     for (int64_t b = 0; b < blocks_; ++b) {
       const Strip<E> strip(a_, b);
-      strip.put_matrix(a_.dA, 0, d_A_ + at(b));
+      strip.put_matrix(a_.dA, 0, rate_sums_ + at(b));
       strip.put_vector(a_.dD, d_skip_[b]);
       strip.put_vector(a_.d_delta_bias, d_bias_[b]);
     }
@@ -165,11 +165,11 @@ class Backward {
     const int64_t offset = at(block) + state * kWidth;
     const S* B = static_cast<const S*>(a_.B) + chunk.begin * stride + state;
     const S* C = static_cast<const S*>(a_.C) + chunk.begin * stride + state;
-    V rates[kGroup], carried[kGroup], d_A[kGroup];
+    V rates[kGroup], carried[kGroup], rate_sums[kGroup];
     for (int i = 0; i < kGroup; ++i) {
       rates[i] = load(rates_ + offset + i * kWidth);
       carried[i] = load(carried_ + offset + i * kWidth);
-      d_A[i] = load(d_A_ + offset + i * kWidth);
+      rate_sums[i] = load(rate_sums_ + offset + i * kWidth);
       store(states_ + i * kWidth, load(start + (state + i) * kWidth));
     }
     if (a_.z) {
@@ -178,11 +178,11 @@ class Backward {
       recompute<S, false>(B, C, stride, count, rates, steps_, decays_, states_);
     }
     const int64_t sums = state / kGroup * kScanSteps * kWidth;
-    reverse(B, C, stride, count, rates, steps_, decays_, states_, carried, d_A, d_B_ + sums,
-            d_C_ + sums);
+    reverse(B, C, stride, count, rates, steps_, decays_, states_, carried, rate_sums,
+            b_sums_ + sums, c_sums_ + sums);
     for (int i = 0; i < kGroup; ++i) {
       store(carried_ + offset + i * kWidth, carried[i]);
-      store(d_A_ + offset + i * kWidth, d_A[i]);
+      store(rate_sums_ + offset + i * kWidth, rate_sums[i]);
     }
   }
 
@@ -243,9 +243,9 @@ class Backward {
 
   const SelectiveScanArguments& a_;
   const int64_t blocks_;
-  S *rates_, *carried_, *d_A_;    // of each block [padded_states][kWidth]
-  S *start_, *decays_, *states_;  // of the block at hand
-  S *d_B_, *d_C_;                 // over blocks [padded_states / 4][kScanSteps][kWidth]
+  S *rates_, *carried_, *rate_sums_;  // of each block [padded_states][kWidth]
+  S *start_, *decays_, *states_;      // of the block at hand
+  S *b_sums_, *c_sums_;               // over blocks [padded_states / 4][kScanSteps][kWidth]
   Steps<S> steps_;
   V d_skip_[kBlocks], d_bias_[kBlocks];
 };

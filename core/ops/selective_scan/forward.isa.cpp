@@ -42,11 +42,16 @@ class Forward {
   explicit Forward(const SelectiveScanArguments& arguments)
       : a_(arguments), blocks_((arguments.n_channels + kWidth - 1) / kWidth) {
     S* next = static_cast<S*>(a_.scratch);
-    rates_ = next, next += kScanChannels * a_.padded_states;
-    h_ = next, next += kScanChannels * a_.padded_states;
-    delta_ = next, next += kScanSteps * kWidth;
-    x_ = next, next += kScanSteps * kWidth;
-    y_ = next;
+    const auto part = [&](int64_t size) {
+      S* const found = next;
+      next += size;
+      return found;
+    };
+    rates_ = part(kScanChannels * a_.padded_states);
+    h_ = part(kScanChannels * a_.padded_states);
+    delta_ = part(kScanSteps * kWidth);
+    x_ = part(kScanSteps * kWidth);
+    y_ = part(kScanSteps * kWidth);
     for (int64_t b = 0; b < blocks_; ++b) Strip<E>(a_, b).take_rates(rates_ + at(b));
   }
 
