@@ -92,6 +92,7 @@ int check_plugin(host::Registry& registry, const host::PluginInfo& info,
   fill_in_required(table, options);
   report.check("declared options", [&] {
     host::check_table(table, context);
+    host::check_ranges(table, context);
     return std::to_string(table.size()) + (table.size() == 1 ? " option" : " options");
   });
   if (info.kind == "mixer") check_mixer(registry, info, table, options, report);

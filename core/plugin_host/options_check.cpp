@@ -167,4 +167,21 @@ void check_table(const OptionTable& table, const std::string& context) {
   }
 }
 
+void check_ranges(const OptionTable& table, const std::string& context) {
+  for (const auto& spec : table) {
+    const bool counts = spec.type == OptionType::integer || spec.type == OptionType::integers;
+    GAMUT_CHECK(!counts || std::isfinite(spec.minimum), context, " declares the option `",
+                spec.name, "` as any integer; say what it may be: at_least(0), at_least(1)");
+    const bool drops =
+        spec.type == OptionType::number && spec.name.find("dropout") != std::string::npos;
+    GAMUT_CHECK(!drops || (spec.minimum == 0 && spec.maximum <= 1), context,
+                " declares the option `", spec.name, "` with ",
+                range_text(spec).empty() ? "any value" : range_text(spec),
+                "; a share that is dropped is at_least(0).below(1)");
+    const auto* value = spec.default_value ? as<double>(*spec.default_value) : nullptr;
+    GAMUT_CHECK(!drops || !value || *value == 0, context, " turns `", spec.name,
+                "` on by default; a plugin's dropout is 0 unless a script asks for it");
+  }
+}
+
 }  // namespace gamut::host

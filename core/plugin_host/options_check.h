@@ -28,6 +28,10 @@ OptionValue check_option(const OptionSpec& spec, const OptionValue& given,
 // default that its own range refuses. For plugin authors; `gamut check` runs it.
 void check_table(const OptionTable& table, const std::string& context);
 
+// Throws gamut::Error when an integer may be anything, or a dropout is no share or not 0 by
+// default.
+void check_ranges(const OptionTable& table, const std::string& context);
+
 // From the command line: `text` as a value of the type that `spec` declares.
 OptionValue parse_option(const OptionSpec& spec, const std::string& text,
                          const std::string& context);

@@ -110,6 +110,20 @@ TEST(Options, WrongDeclarations) {
   EXPECT_THAT(wrong({option::number("x", "doc").value(1.0).optional()}), HasSubstr("both"));
 }
 
+TEST(Options, RangesThatArePartOfADeclaration) {
+  auto wrong = [](const OptionSpec& spec) {
+    return error_of([&] { check_ranges({spec}, "mixer `m`"); });
+  };
+  EXPECT_EQ(wrong(kHeads), "");
+  EXPECT_EQ(wrong(option::number("bias", "doc")), "");
+  EXPECT_EQ(wrong(option::number("dropout", "doc").value(0.0).at_least(0).below(1)), "");
+  EXPECT_THAT(wrong(option::integer("n", "doc")), HasSubstr("`n` as any integer"));
+  EXPECT_THAT(wrong(option::integers("ns", "doc").at_most(3)), HasSubstr("`ns` as any integer"));
+  EXPECT_THAT(wrong(option::number("attn_dropout", "doc").value(0.0)), HasSubstr("any value"));
+  EXPECT_THAT(wrong(option::number("dropout", "doc").value(0.1).at_least(0).below(1)),
+              HasSubstr("by default"));
+}
+
 TEST(Options, FromTheCommandLine) {
   auto text = [](const OptionSpec& spec, const char* value) {
     return to_text(parse_option(spec, value, "m"));
