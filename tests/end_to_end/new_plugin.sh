@@ -36,5 +36,7 @@ cp "$here/work/my_mixer/build/my_mixer.so" "$here/prefix/lib/gamut/plugins/mixer
 cd "$here" && gamut plugins | grep -q my_mixer || fail "not found in the installation"
 
 echo "--- what is there already stays"
-if gamut new mixer my_mixer --into "$here/work" 2>message; then fail "overwrote a folder"; fi
+if gamut new mixer my_mixer --into "$here/work" 2>message; then fail "took a plugin's name"; fi
+grep -q "there is a mixer .my_mixer. already.*--force" message || fail "$(cat message)"
+if gamut new mixer my_mixer --force --into "$here/work" 2>message; then fail "overwrote a folder"; fi
 grep -q "is there already" message || fail "$(cat message)"
