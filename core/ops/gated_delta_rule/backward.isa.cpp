@@ -47,15 +47,39 @@ class Backward {
     load_gates(call_, head_, span, s_);
     load_rows<T, E>(call_.v, head_, 0, sizes_.d_v, span, s_.v, s_.dv);
     load_rows<T, E>(call_.d_output, head_, 0, sizes_.d_v, span, d_o_, s_.dv);
+    look_ahead(span);
     decay_products<T>(span, static_cast<T>(sizes_.scale), s_.gam, s_);
     for (int64_t i = 0; i < span.rows * s_.dv; i += kLanes<T>) store(s_.errors + i, load(s_.v + i));
     solve_errors(k_, state_, s_.dv, span, sizes_.d_k, s_);
+    ahead_.advance();
     differentiate_errors(span);
+    ahead_.advance();
     differentiate_products(span);
+    ahead_.advance();
     differentiate_queries_and_keys(span);
+    ahead_.advance();
     differentiate_gates(span);
     store_values_and_strengths(span);
     differentiate_state(span);
+  }
+
+  // The chunk before this one; what this one writes.
+  void look_ahead(const Span& span) {
+    ahead_.clear();
+    const int64_t dk = sizes_.d_k, dv = sizes_.d_v;
+    ahead_.add<E>({call_.d_v, sizes_.value_heads * dv, dv}, head_, 0, dv, span, true);
+    if (head_ % shared_ == 0) {
+      ahead_.add<E>({call_.d_q, sizes_.heads * dk, dk}, call_.head, 0, dk, span, true);
+      ahead_.add<E>({call_.d_k, sizes_.heads * dk, dk}, call_.head, 0, dk, span, true);
+    }
+    if (span.first == call_.first) return;
+    const Span next(span.first - sizes_.chunk, span.first, sizes_.chunk);
+    if (head_ % shared_ == 0) {
+      ahead_.add<E>(call_.q, call_.head, 0, dk, next);
+      ahead_.add<E>(call_.k, call_.head, 0, dk, next);
+    }
+    ahead_.add<E>(call_.v, head_, 0, dv, next);
+    ahead_.add<E>(call_.d_output, head_, 0, dv, next);
   }
 
   // Z = (I + A)^-T dV' with dV' = P^T dO + diag(rho) K dH.
@@ -219,6 +243,7 @@ class Backward {
   const DeltaRuleSizes& sizes_;
   Pieces<T> pieces_;
   BackwardScratch<T> s_;
+  Ahead ahead_;
   int64_t shared_;  // value heads that read this head of q and k
   // Of the chunk and head at hand.
   int64_t head_ = 0;  // of the values

@@ -103,6 +103,51 @@ struct Span {
         rows(delta_rule_padded(steps)) {}
 };
 
+// Rows of a chunk to come, fetched into the cache piece by piece between the products of this one:
+// a head's rows lie too far apart for the hardware to foresee them.
+class Ahead {
+ public:
+  static constexpr int kParts = 4;  // advance() that often
+
+  void clear() { count_ = 0; }
+
+  template <class E>
+  void add(const DeltaRuleRows& from, int64_t head, int64_t column, int64_t n, const Span& span,
+           bool to_write = false) {
+    const E* row = static_cast<const E*>(from.data) + span.first * from.step_stride +
+                   head * from.head_stride + column;
+    const int64_t size = static_cast<int64_t>(sizeof(E));
+    streams_[count_++] = {reinterpret_cast<const char*>(row),
+                          from.step_stride * size,
+                          n * size,
+                          span.steps,
+                          0,
+                          to_write};
+  }
+
+  void advance() {
+    for (int i = 0; i < count_; ++i) {
+      Stream& s = streams_[i];
+      const int64_t end = s.next + (s.rows + kParts - 1) / kParts;
+      for (; s.next < end && s.next < s.rows; ++s.next) {
+        const char* row = s.data + s.next * s.stride;
+        for (int64_t byte = 0; byte < s.bytes; byte += 64) {
+          s.to_write ? __builtin_prefetch(row + byte, 1, 2) : __builtin_prefetch(row + byte, 0, 2);
+        }
+      }
+    }
+  }
+
+ private:
+  struct Stream {
+    const char* data;
+    int64_t stride, bytes, rows, next;
+    bool to_write;
+  };
+  Stream streams_[8];
+  int count_ = 0;
+};
+
 template <class T, class E>
 void load_rows(const DeltaRuleRows& from, int64_t head, int64_t column, int64_t n, const Span& span,
                T* to, int64_t padded) {

@@ -21,10 +21,15 @@ class Forward {
     for (int64_t step = call_.first; step < call_.last; step += sizes_.chunk) {
       const Span span(step, call_.last, sizes_.chunk);
       load_chunk(span);
+      look_ahead(span);
       multiply_keys(s_.q, s_.k, span, sizes_.d_k, s_);
+      ahead_.advance();
       decay_products<T>(span, static_cast<T>(sizes_.scale), nullptr, s_);
+      ahead_.advance();
       solve_errors(s_.k, state.data, state.row, span, sizes_.d_k, s_);
+      ahead_.advance();
       read(state, span);
+      ahead_.advance();
       const bool is_last = step + sizes_.chunk >= call_.last;
       // The final state is not saved: it leaves through the scratch memory.
       const State next = is_last ? State{s_.state, s_.dv} : place_of(++chunk);
@@ -80,6 +85,18 @@ class Forward {
     load_rows<T, E>(call_.v, call_.head, call_.column, call_.columns, span, s_.errors, s_.dv);
   }
 
+  void look_ahead(const Span& span) {
+    const Span next(span.first + span.steps, call_.last, sizes_.chunk);
+    const int64_t key_head = call_.head / (sizes_.value_heads / sizes_.heads);
+    ahead_.clear();
+    if (next.steps <= 0) return;
+    ahead_.add<E>(call_.q, key_head, 0, sizes_.d_k, next);
+    ahead_.add<E>(call_.k, key_head, 0, sizes_.d_k, next);
+    ahead_.add<E>(call_.v, call_.head, call_.column, call_.columns, next);
+    ahead_.add<E>({call_.output, sizes_.value_heads * sizes_.d_v, sizes_.d_v}, call_.head,
+                  call_.column, call_.columns, next, true);
+  }
+
   // O = scale diag(e) Q S + P V'.
   void read(const State& state, const Span& span) {
     for (int64_t i = 0; i < span.rows; ++i) {
@@ -120,6 +137,7 @@ class Forward {
   const DeltaRuleSizes& sizes_;
   Pieces<T> pieces_;
   ForwardScratch<T> s_;
+  Ahead ahead_;
   int64_t saved_row_;
 };
 

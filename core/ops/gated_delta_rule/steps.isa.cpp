@@ -96,8 +96,8 @@ class Steps {
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
       const int64_t at = column + v * kLanes<T>;
-      error[v] = (load(s_.v + at) - by_k[v] * decay_) * beta_;
-      const Vec<T> read = by_q[v] * decay_ + error[v] * matched_;
+      error[v] = multiply_add(by_k[v], splat(-decay_), load(s_.v + at)) * beta_;
+      const Vec<T> read = multiply_add(by_q[v], splat(decay_), error[v] * matched_);
       store(s_.output + at, read * scale);
     }
     for (int64_t i = 0; i < sizes_.d_k; ++i) {
@@ -106,7 +106,7 @@ class Steps {
       for (int v = 0; v < kVectors; ++v) {
         const int64_t at = i * state.row + v * kLanes<T>;
         const Vec<T> old = state.before ? load(state.before + at) : Vec<T>{};
-        store(state.after + at, old * decay_ + error[v] * key);
+        store(state.after + at, multiply_add(old, splat(decay_), error[v] * key));
       }
     }
   }

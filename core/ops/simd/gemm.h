@@ -18,6 +18,23 @@ namespace {
 constexpr int kTileRows = GAMUT_ISA_LEVEL >= 1 ? 8 : 4;
 constexpr int kTileVectors = 3;
 
+// a b + c, rounded once. Where a sum has two products the compiler would choose which of them to
+// round, and differently in each place.
+GAMUT_INLINE Vec<float> multiply_add(Vec<float> a, Vec<float> b, Vec<float> c) {
+#if GAMUT_ISA_LEVEL >= 1
+  return (Vec<float>)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#else
+  return (Vec<float>)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#endif
+}
+GAMUT_INLINE Vec<double> multiply_add(Vec<double> a, Vec<double> b, Vec<double> c) {
+#if GAMUT_ISA_LEVEL >= 1
+  return (Vec<double>)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
+#else
+  return (Vec<double>)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+#endif
+}
+
 // Element (i, j) is data[i * row + j * column].
 template <class T>
 struct Left {
@@ -89,7 +106,7 @@ struct Tile {
 #pragma GCC unroll 3
       for (int j = 0; j < kVectors; ++j) {
         Vec<T> y = sums[i][j] * factor;
-        if (c.base) y += load(c.base + i * c.row + j * kLanes<T>) * c.keep;
+        if (c.base) y = multiply_add(load(c.base + i * c.row + j * kLanes<T>), splat(c.keep), y);
         store(out + j * kLanes<T>, y);
       }
     }
