@@ -46,7 +46,7 @@ def scan_cases():
         B, T, E = 2, 1024, 1536
         # Forward reads u, delta, z, writes y; backward reads them and dy and writes three gradients.
         yield Case(f"selective scan (2,1024,1536) N {N}", "selective_scan", dict(B=B, T=T, E=E, N=N),
-                   20 if N == 16 else 20, byte=4 * B * T * E * 11, exp=2 * B * T * E * N, aim_floor=3, unit=B * T)
+                   20, byte=4 * B * T * E * 11, exp=2 * B * T * E * N, aim_floor=3, unit=B * T)
 
 
 def ssd_flop(B, T, H, P, N, chunk=64):
