@@ -112,13 +112,8 @@ class __attribute__((visibility("default"))) RecurrentMixer : public Mixer, publ
   at::Tensor forward(const at::Tensor& x, MixerContext& context) override {
     const auto features = project(x, context);
     const Documents documents(context.cu_seqlens, x.size(0), x.size(1));
-    const auto names = memory_names();
-    Memory memory = memory_of(new_state(documents.size()), names);
-    if (context.state) {
-      const Memory kept = memory_of(*context.state, names);
-      memory = documents.packed() ? memory_by_document(documents, kept, std::move(memory)) : kept;
-    }
-    const Scan scanned = scan(features, memory, documents.cu_seqlens());
+    const Scan scanned =
+        scan(features, first_memory(documents, context.state), documents.cu_seqlens());
     if (context.state) keep(scanned.memory, documents, *context.state);
     return finish(normalize(scanned.read), features, context);
   }
@@ -128,6 +123,14 @@ class __attribute__((visibility("default"))) RecurrentMixer : public Mixer, publ
   }
 
  private:
+  // What the scan of each document begins with.
+  Memory first_memory(const Documents& documents, const State* state) const {
+    const auto names = memory_names();
+    if (state && !documents.packed()) return memory_of(*state, names);
+    const Memory empty = memory_of(new_state(documents.size()), names);
+    return state ? memory_by_document(documents, memory_of(*state, names), empty) : empty;
+  }
+
   // The state after a call: the memory of each row's last document.
   void keep(const Memory& memory, const Documents& documents, State& state) const {
     const auto names = memory_names();
