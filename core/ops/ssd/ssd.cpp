@@ -230,7 +230,7 @@ struct Ssd : torch::autograd::Function<Ssd> {
   static variable_list backward(AutogradContext* context, const variable_list& grads) {
     GAMUT_CHECK(!at::GradMode::is_enabled(),
                 "ssd has no second derivative; call backward without create_graph, or use "
-                "gamut::ssd_composed");
+                "gamut::ssd_reference");
     const auto s = context->get_saved_variables();
     const Inputs in{
         s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], context->saved_data["chunk"].toInt()};

@@ -20,8 +20,8 @@ namespace gamut::ops {
 //   cu_seqlens     where documents begin, as MixerContext has it; none: each row is one
 //   chunk_size     steps that are one product; 0: chosen
 // Returns y and the state after each document, in float32 (float64 for x of float64). Documents are
-// counted without empty ones. Sums are float32 (float64). Throws gamut::Error when shapes do not
-// fit.
+// counted without empty ones. Sums are float32 (float64). Differentiable once. Throws
+// gamut::Error when shapes do not fit.
 //
 // On the CPU by chunks, with a = cumsum(dt A) in a chunk of Q steps, L_ij = exp(a_i - a_j) for
 // i >= j (section 6 of the paper):

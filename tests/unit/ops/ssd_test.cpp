@@ -5,6 +5,7 @@
 #include <ATen/Parallel.h>
 #include <c10/core/GradMode.h>
 #include <gamut/documents.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include "support.h"
 
@@ -270,6 +271,18 @@ TEST(Ssd, DoesNotDependOnTheNumberOfThreads) {
   for (size_t i = 0; i < 2; ++i) EXPECT_TRUE(at::equal(one.outputs[i], more.outputs[i])) << i;
   for (size_t i = 0; i < in.size(); ++i) {
     EXPECT_TRUE(at::equal(one.gradients[i], more.gradients[i])) << i;
+  }
+}
+
+TEST(Ssd, SecondDerivativesAreRefused) {
+  auto in = random_inputs({1, 5, 2, 3, 1, 4}, 1);
+  in[0].set_requires_grad(true);
+  const auto loss = with(ssd)(in)[0].sum();
+  try {
+    torch::autograd::grad({loss}, {in[0]}, {}, true, /*create_graph=*/true);
+    FAIL() << "nothing thrown";
+  } catch (const std::exception& e) {
+    EXPECT_THAT(e.what(), HasSubstr("ssd has no second derivative"));
   }
 }
 
