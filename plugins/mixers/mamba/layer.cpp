@@ -1,3 +1,4 @@
+// Around the recurrence: projections, convolution, states, and the forward of both versions.
 #include "layer.h"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// Mamba-1; see README.md for the equations.
 #include "mamba1.h"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// Mamba-2; see README.md for the equations.
 #include "mamba2.h"
 
 #include <ATen/ATen.h>
