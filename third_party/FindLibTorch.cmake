@@ -54,8 +54,13 @@ if(LibTorch_FOUND)
   _gamut_torch_library(torch_cpu)
   _gamut_torch_library(c10_cuda)
   _gamut_torch_library(torch_cuda)
+  # at::parallel_for is a template: where it is compiled without OpenMP it runs in one thread. The
+  # runtime has to be LibTorch's own, for its threads and for their number that set_num_threads chose.
+  find_library(LibTorch_OPENMP NAMES libgomp.so.1 gomp HINTS "${LibTorch_ROOT}/lib" REQUIRED)
+  mark_as_advanced(LibTorch_OPENMP)
+  set_property(TARGET torch_cpu PROPERTY INTERFACE_COMPILE_OPTIONS -fopenmp)
+  set_property(TARGET torch_cpu PROPERTY INTERFACE_LINK_LIBRARIES c10 "${LibTorch_OPENMP}")
   # The wheel keeps the CUDA runtime that torch_cpu needs in a folder beside it.
-  set_property(TARGET torch_cpu PROPERTY INTERFACE_LINK_LIBRARIES c10)
   set_property(TARGET torch_cpu APPEND PROPERTY INTERFACE_LINK_OPTIONS
     "LINKER:-rpath-link,${LibTorch_ROOT}/lib"
     "LINKER:-rpath-link,${LibTorch_ROOT}/../nvidia/cu13/lib")
