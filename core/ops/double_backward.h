@@ -16,14 +16,17 @@ using Composed = std::function<std::vector<at::Tensor>(const std::vector<at::Ten
 inline std::vector<at::Tensor> differentiable_gradients(const Composed& f,
                                                         const std::vector<at::Tensor>& inputs,
                                                         const std::vector<at::Tensor>& grads) {
-  std::vector<at::Tensor> outputs, given, leaves, result(inputs.size());
-  const auto all = f(inputs);
+  std::vector<at::Tensor> views, outputs, given, leaves, result(inputs.size());
+  // One input may be made from another, and a gradient with respect to the other itself would
+  // count that path as well; with respect to a view of it, it does not.
+  for (const auto& x : inputs) views.push_back(x.defined() ? x.view_as(x) : x);
+  const auto all = f(views);
   for (size_t i = 0; i < all.size(); ++i) {
     if (!grads[i].defined() || !all[i].requires_grad()) continue;
     outputs.push_back(all[i]);
     given.push_back(grads[i]);
   }
-  for (const auto& x : inputs) {
+  for (const auto& x : views) {
     if (x.defined() && x.requires_grad()) leaves.push_back(x);
   }
   if (outputs.empty() || leaves.empty()) return result;

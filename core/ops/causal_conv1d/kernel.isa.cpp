@@ -2,21 +2,13 @@
 // the inputs in float32 (or float64) on the stack, so that every input is read from memory once.
 #include "ops/causal_conv1d/kernel.h"
 
+#include "ops/simd/sum_of.h"
 #include "ops/simd/vec.h"
 
 namespace gamut::ops::GAMUT_ISA {
 namespace {
 
 using Arguments = CausalConv1dArguments;
-
-template <class T>
-struct SumOf {
-  using type = float;
-};
-template <>
-struct SumOf<double> {
-  using type = double;
-};
 
 // Channels [c, c + n) of the task. kWidth 0: the width is known when it runs.
 template <class T, int kWidth>

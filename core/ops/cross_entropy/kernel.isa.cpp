@@ -2,21 +2,13 @@
 // there to whole registers by values that count nothing; everything else runs in the L1 cache.
 #include "ops/cross_entropy/kernel.h"
 
+#include "ops/simd/sum_of.h"
 #include "ops/simd/vec.h"
 
 namespace gamut::ops::GAMUT_ISA {
 namespace {
 
 using Arguments = CrossEntropyArguments;
-
-template <class T>
-struct SumOf {
-  using type = float;
-};
-template <>
-struct SumOf<double> {
-  using type = double;
-};
 
 template <class S>
 constexpr S kLowest = static_cast<S>(-3e38);  // exp of it minus any logit is 0

@@ -3,6 +3,7 @@
 
 #include "ops/gated_delta_rule/scratch.h"
 #include "ops/simd/gemm.h"
+#include "ops/simd/shuffle.h"
 
 namespace gamut::ops::GAMUT_ISA {
 namespace {
@@ -73,8 +74,8 @@ __attribute__((noinline)) void transpose_square(const T* from, int64_t from_row,
   for (int i = 0; i < lanes; ++i) x[i] = i < rows ? load(from + i * from_row) : Vec<T>{};
   for (int bit = 1; bit < lanes; bit *= 2) {
     for (int i = 0; i < lanes / 2; ++i) {
-      y[2 * i] = __builtin_shuffle(x[i], x[i + lanes / 2], low);
-      y[2 * i + 1] = __builtin_shuffle(x[i], x[i + lanes / 2], high);
+      y[2 * i] = shuffle(x[i], x[i + lanes / 2], low);
+      y[2 * i + 1] = shuffle(x[i], x[i + lanes / 2], high);
     }
     for (int i = 0; i < lanes; ++i) x[i] = y[i];
   }

@@ -3,9 +3,11 @@
 // Within a chunk, with G the running sum of g, Gam_ij = exp(G_i - G_j) for i >= j and 0 above,
 // B = diag(beta) K the keys that are written, and S the state that enters:
 //
-//     E  = (I + N)^-1 (V - diag(e^G) K S)       N = strict_tril(K B^T . Gam)     errors, [chunk,
-//     d_v] O  = diag(e^G) Q S + (Q B^T . Gam) E                                       Q holds the
-//     scale S' = e^{G_C} S + (diag(e^{G_C - G}) B)^T E
+//     E  = (I + N)^-1 (V - diag(e^G) K S)       N = strict_tril(K B^T . Gam)
+//     O  = diag(e^G) Q S + (Q B^T . Gam) E
+//     S' = e^{G_C} S + (diag(e^{G_C - G}) B)^T E
+//
+// E [chunk, d_v] are the errors; Q holds the scale.
 //
 // Keeping beta inside B alone makes K and Q alike: X = [Q; K] shares every product, in both
 // directions. Only the state passes from chunk to chunk; the backward pass recomputes the states

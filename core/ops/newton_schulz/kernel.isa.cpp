@@ -2,6 +2,7 @@
 // and written in panels, which is all that the next product reads.
 #include "ops/newton_schulz/kernel.h"
 
+#include "ops/simd/shuffle.h"
 #include "ops/simd/vec.h"
 
 namespace gamut::ops::matrix_iteration::GAMUT_ISA {
@@ -48,8 +49,8 @@ GAMUT_INLINE void exchange_blocks(Words* rows) {
   for (int i = 0; i < kLane; ++i) {
     if (i & kWidth) continue;
     const Words a = rows[i], b = rows[i + kWidth];
-    rows[i] = __builtin_shuffle(a, b, low);
-    rows[i + kWidth] = __builtin_shuffle(a, b, high);
+    rows[i] = shuffle(a, b, low);
+    rows[i + kWidth] = shuffle(a, b, high);
   }
 }
 GAMUT_INLINE void transpose(Words* rows) {

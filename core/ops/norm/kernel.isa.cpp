@@ -2,21 +2,13 @@
 // cache.
 #include "ops/norm/kernel.h"
 
+#include "ops/simd/sum_of.h"
 #include "ops/simd/vec.h"
 
 namespace gamut::ops::GAMUT_ISA {
 namespace {
 
 using Arguments = NormArguments;
-
-template <class T>
-struct SumOf {
-  using type = float;
-};
-template <>
-struct SumOf<double> {
-  using type = double;
-};
 
 enum class Gate { none, before, after };
 
@@ -45,11 +37,11 @@ class Norm {
  private:
   template <class E>
   static const E* at(const void* p, int64_t offset) {
-    return static_cast<const E*>(p) + offset;
+    return p ? static_cast<const E*>(p) + offset : nullptr;
   }
   template <class E>
   static E* at(void* p, int64_t offset) {
-    return static_cast<E*>(p) + offset;
+    return p ? static_cast<E*>(p) + offset : nullptr;
   }
   template <class E>
   static V take(const E* p, int64_t n) {
@@ -86,7 +78,7 @@ class Norm {
       x = at<X>(a.x, row * a.x_stride + column);
       dy = at<X>(a.dy, row * a.dy_stride + column);
       gate = at<G>(a.gate, row * a.gate_stride + column);
-      weight = a.weight ? at<S>(a.weight, column) : nullptr;
+      weight = at<S>(a.weight, column);
       y = at<X>(a.y, place);
       dx = at<X>(a.dx, place);
       d_gate = at<G>(a.d_gate, place);

@@ -5,19 +5,11 @@
 // transposed rotation is the same with -s.
 #include "ops/rope/kernel.h"
 
+#include "ops/simd/sum_of.h"
 #include "ops/simd/vec.h"
 
 namespace gamut::ops::GAMUT_ISA {
 namespace {
-
-template <class T>
-struct SumOf {
-  using type = float;
-};
-template <>
-struct SumOf<double> {
-  using type = double;
-};
 
 // (1, 0, 3, 2, ...)
 template <class V>

@@ -240,7 +240,7 @@ struct SelectiveScan : torch::autograd::Function<SelectiveScan> {
   }
 };
 
-void check_shape(const char* name, const Tensor& given, std::vector<int64_t> expected,
+void check_shape(const char* name, const Tensor& given, const std::vector<int64_t>& expected,
                  const char* meaning) {
   GAMUT_CHECK(!given.defined() || given.sizes() == at::IntArrayRef(expected),
               "selective_scan: ", name, " must be ", meaning, " = ", at::IntArrayRef(expected),

@@ -2,19 +2,11 @@
 #pragma once
 
 #include "ops/selective_scan/kernel.h"
+#include "ops/simd/sum_of.h"
 #include "ops/simd/vec.h"
 
 namespace gamut::ops::GAMUT_ISA {
 namespace {
-
-template <class E>
-struct ScanSumOf {
-  using type = float;
-};
-template <>
-struct ScanSumOf<double> {
-  using type = double;
-};
 
 constexpr double kLog2E = 1.4426950408889634, kLn2 = 0.6931471805599453;
 
@@ -22,7 +14,7 @@ constexpr double kLog2E = 1.4426950408889634, kLn2 = 0.6931471805599453;
 // and are not written.
 template <class E>
 struct Strip {
-  using S = typename ScanSumOf<E>::type;
+  using S = typename SumOf<E>::type;
   using V = Vec<S>;
   static constexpr int64_t kWidth = kLanes<S>;
 

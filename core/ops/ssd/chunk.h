@@ -3,6 +3,7 @@
 #pragma once
 
 #include "ops/simd/gemm.h"
+#include "ops/simd/shuffle.h"
 #include "ops/ssd/kernel.h"
 
 namespace gamut::ops::GAMUT_ISA {
@@ -65,7 +66,7 @@ GAMUT_INLINE Vec<float> interleave(Vec<float> x, Vec<float> y, bool second) {
   for (int i = 0; i < kLanes<float>; ++i) {
     index[i] = i / 2 + (second ? kLanes<float> / 2 : 0) + (i % 2) * kLanes<float>;
   }
-  return __builtin_shuffle(x, y, index);
+  return shuffle(x, y, index);
 }
 
 // A square of one register a row.

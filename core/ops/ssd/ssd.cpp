@@ -3,6 +3,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
 #include <gamut/documents.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -292,6 +293,8 @@ std::tuple<Tensor, Tensor> ssd(const Tensor& x, const Tensor& dt, const Tensor& 
   GAMUT_CHECK(chunk_size >= 0 && chunk_size <= kSsdMaxChunk, "ssd: chunk_size = ", chunk_size,
               " must be 1 to ", kSsdMaxChunk, ", or 0 for one that is chosen");
   if (!x.device().is_cpu()) {
+    // Autocast would round the products of the state.
+    const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
     return ssd_composed(x, dt, A, B, C, D, dt_bias, dt_softplus, initial_state, cu_seqlens,
                         chunk_size);
   }

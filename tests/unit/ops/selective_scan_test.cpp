@@ -207,6 +207,22 @@ TEST(SelectiveScan, SecondDerivatives) {
                1e-11);
 }
 
+// As in a layer, where delta, B and C are made from u: each path counts once.
+TEST(SelectiveScan, SecondDerivativesOfInputsMadeFromOthers) {
+  at::manual_seed(61);
+  const auto inputs = random_inputs({1, 5, 3, 3}, kBare, 1);
+  const auto gradient = [&](Scan scan) -> test::Function {
+    const auto f = function_of(scan, {false, false, false, false, true});
+    return [f](const std::vector<Tensor>& x) -> std::vector<Tensor> {
+      const auto y = f({x[0], x[0] * 0.5, x[1], x[0].sin(), x[0].cos()});
+      return torch::autograd::grad({y[0].square().sum()}, {x[0]}, {}, true, true);
+    };
+  };
+  const std::vector<Tensor> from = {inputs[0], inputs[2]}, cotangents = {at::randn_like(inputs[0])};
+  expect_equal(test::evaluate(gradient(selective_scan), from, cotangents),
+               test::evaluate(gradient(selective_scan_reference), from, cotangents), 1e-12, 1e-11);
+}
+
 TEST(SelectiveScan, BFloat16InAndOut) {
   at::manual_seed(7);
   auto x = converted(random_inputs({2, 90, 37, 16}, {}, 2), at::kFloat);

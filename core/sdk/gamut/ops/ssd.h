@@ -19,10 +19,10 @@ namespace gamut::ops {
 //   D              [H] or none
 //   initial_state  [documents, H, P, N] or none: zeros
 //   cu_seqlens     as MixerContext has it; none: each row is one document
-//   chunk_size     steps that are one product; 0: chosen
+//   chunk_size     steps that are one product, at most 256; 0: chosen
 // Returns y and the state after each document, in float32 (float64 for x of float64). Documents are
-// counted as gamut/documents.h does, without empty ones. Throws gamut::Error when shapes do not
-// fit.
+// counted as gamut/documents.h does, without empty ones. Differentiable once. Throws gamut::Error
+// when shapes do not fit.
 inline std::tuple<at::Tensor, at::Tensor> ssd(
     const at::Tensor& x, const at::Tensor& dt, const at::Tensor& A, const at::Tensor& B,
     const at::Tensor& C, const std::optional<at::Tensor>& D = std::nullopt,
