@@ -36,13 +36,10 @@ void* map(size_t size) {
   const size_t reserved = size + kHugePage;
   void* start = mmap(nullptr, reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (start == MAP_FAILED) return nullptr;
-  const auto from = reinterpret_cast<uintptr_t>(start);
-  const uintptr_t address = (from + kHugePage - 1) / kHugePage * kHugePage;
-  if (address > from) munmap(start, address - from);
-  if (const size_t rest = from + reserved - (address + size)) {
-    munmap(reinterpret_cast<void*>(address + size), rest);
-  }
-  auto* block = reinterpret_cast<void*>(address);
+  const size_t before = (kHugePage - reinterpret_cast<uintptr_t>(start) % kHugePage) % kHugePage;
+  auto* const block = static_cast<char*>(start) + before;
+  if (before > 0) munmap(start, before);
+  if (const size_t after = reserved - before - size) munmap(block + size, after);
   madvise(block, size, MADV_HUGEPAGE);  // a hint: the block is as good without
   return block;
 }

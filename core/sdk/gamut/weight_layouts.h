@@ -4,10 +4,10 @@
 // What projects do differently is names and which rows of a matrix are whose, so that a layout is a
 // table:
 //
-//     const weights::Layout fused = {"some project", {{"q_proj.weight", "qkv.weight", rows(0, 64)},
-//                                                     {"k_proj.weight", "qkv.weight", rows(64,
-//                                                     96)},
-//                                                     {"o_proj.weight", "out.weight", {}}}};
+//     const weights::Layout fused = {"some project",
+//                                    {{"q_proj.weight", "qkv.weight", rows(0, 64)},
+//                                     {"k_proj.weight", "qkv.weight", rows(64, 96)},
+//                                     {"o_proj.weight", "out.weight", {}}}};
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -28,10 +28,12 @@ OptionTable of_one_version() {
           .optional(),
       number("norm_eps", "Mamba-2: epsilon of the RMS norm. Default: 1e-5.").optional().at_least(0),
       integer("chunk_size",
-              "Mamba-2: steps computed in parallel; 0: chosen. Changes rounding and speed only. "
+              "Mamba-2: steps computed in parallel, up to 256; 0: chosen. Changes rounding and "
+              "speed only. "
               "Default: 0.")
           .optional()
-          .at_least(0),
+          .at_least(0)
+          .at_most(256),
       numbers("A_init_range",
               "Mamba-2: exp(A_log) begins uniform between these two. Default: {1, 16}.")
           .optional(),
