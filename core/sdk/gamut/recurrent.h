@@ -13,9 +13,12 @@
 // Shapes. Features are tensors [rows, time, ...]: the caller may cut them and regroup their steps
 // into other rows or packed documents, as `project` has left no bond between steps but the order.
 // A memory is a list of tensors [rows, ...], those of the mixer's State that `memory_names` names,
-// in that order; what new_state holds is the empty memory. A read is [rows, time, ...], the same
-// for scan and read, in the dtype of computation (float32, or float64 for float64 parameters).
-// Gradients flow through all of them, memories included.
+// in that order; what new_state holds is the empty memory. A read is [rows, time, ...]. It has one
+// dtype for scan and read: that of the values that are written (gdn and linear attention, so
+// bfloat16 under autocast), or float32 (float64 for float64) where finish goes on in it, as that of
+// mamba does. Who adds several reads adds in float32 at least and gives finish what scan's have.
+// Gradients flow through all of them, memories included, to parameters too. read and normalize may
+// be called again in the backward pass and must then give the same: they draw no random numbers.
 #pragma once
 
 #include <ATen/core/Tensor.h>

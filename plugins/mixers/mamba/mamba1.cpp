@@ -63,7 +63,8 @@ Recurrent::Scan Mamba1::scan(const NamedTensors& f, const Memory& memory,
 Tensor Mamba1::read(const NamedTensors& f, const Memory& memories) {
   const auto c = in_compute_dtype(feature(f, "C"));
   const auto& h = memories[0];  // [rows, n, d_inner, d_state]
-  return at::matmul(c, h.flatten(1, 2).transpose(1, 2)).unflatten(2, {h.size(1), d_inner_});
+  const auto reads = at::matmul(c, h.flatten(1, 2).transpose(1, 2));
+  return in_compute_dtype(reads).unflatten(2, {h.size(1), d_inner_});  // autocast gives bfloat16
 }
 
 Tensor Mamba1::queries(const NamedTensors& f) {

@@ -85,7 +85,7 @@ Tensor Mamba2::read(const NamedTensors& f, const Memory& memories) {
   const auto by_group = h.unflatten(2, {n_groups_, n_heads_ / n_groups_})
                             .transpose(1, 2)  // [rows, groups, n, heads of it, head_dim, state]
                             .flatten(2, 4);
-  return at::matmul(c, by_group.transpose(2, 3))
+  return in_compute_dtype(at::matmul(c, by_group.transpose(2, 3)))  // autocast gives bfloat16
       .unflatten(3, {h.size(1), n_heads_ / n_groups_, head_dim_})
       .permute({0, 2, 3, 1, 4, 5})  // [rows, time, n, groups, heads of it, head_dim]
       .flatten(3, 4);

@@ -60,7 +60,7 @@ Tensor running_means(const Piece& piece, const Tensor& s, Tensor& sum) {
 MemoryCache::MemoryCache(const Options& options, Host& host)
     : settings_(read_settings(options)),
       inner_(make_inner(options, host)),
-      recurrent_(recurrent_of(*inner_)),
+      recurrent_(inner_, recurrent_of(*inner_)),
       memory_names_(recurrent_->memory_names()) {
   GAMUT_CHECK(settings_.aggregation != Aggregation::soup || recurrent_->reads_linearly(),
               "aggregation = soup averages memories anew at every step, which is done through "
@@ -187,13 +187,15 @@ MemoryCache::Outcome MemoryCache::run(const NamedTensors& features, const Scored
   }
   Tensor sum = before.sum;
   const auto finished = finish_segments(pieces, std::move(scans.finished), means, sum);
-  const auto seen = caches(settings_, pieces, before.cache, finished);
-  std::vector<Tensor> reads;
+  const auto all = caches(settings_, pieces, before.cache, finished);
+  std::vector<Stretch> stretches;
   for (size_t i = 0; i < pieces.size(); ++i) {
-    const Stretch stretch{cut_features.pieces[i], scans.reads[i], u[i], means[i]};
-    reads.push_back(mix(settings_, *recurrent_, stretch, seen[i]));
+    stretches.push_back({cut_features.pieces[i], scans.reads[i], u[i], means[i]});
   }
-  return {at::cat(reads, 1), {std::move(scans.last), sum, seen.back()}};
+  Reader reader{recurrent_, {}};
+  for (const auto& p : inner_->parameters()) reader.parameters.push_back(p.tensor);
+  auto read = mix(settings_, reader, cut_features, pieces, stretches, all);
+  return {std::move(read), {std::move(scans.last), sum, all.seen.back()}};
 }
 
 void MemoryCache::keep(const std::vector<Group>& groups, const std::vector<Carried>& carried,

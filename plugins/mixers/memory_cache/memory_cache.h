@@ -61,8 +61,8 @@ class MemoryCache final : public Mixer {
                    State* state) const;
 
   Settings settings_;
-  std::unique_ptr<Mixer> inner_;
-  Recurrent* recurrent_;
+  std::shared_ptr<Mixer> inner_;
+  std::shared_ptr<Recurrent> recurrent_;  // of inner_, which it keeps
   std::vector<std::string> memory_names_;
   at::Tensor u_proj_;
   int64_t width_ = 0;  // of what is scored

@@ -4,6 +4,9 @@
 #include <ATen/core/Tensor.h>
 #include <gamut/recurrent.h>
 
+#include <memory>
+
+#include "scans.h"
 #include "segments.h"
 #include "settings.h"
 
@@ -24,12 +27,16 @@ struct Stretch {
   at::Tensor mean;        // running mean of s in the segment, [rows, time, width]
 };
 
-// Softmax over the cached segments and, last, the online one: [rows, time, n + 1]. For sparse,
-// the weights of all but the top_k cached segments are 0.
-at::Tensor gates(const Settings& settings, const Stretch& stretch, const at::Tensor& means);
+// The wrapped mixer. What is differentiated later holds on to it.
+struct Reader {
+  std::shared_ptr<Recurrent> recurrent;
+  std::vector<at::Tensor> parameters;  // that its reads may use
+};
 
-// The mixed and normalised read [rows, time, ...] of a stretch.
-at::Tensor mix(const Settings& settings, Recurrent& recurrent, const Stretch& stretch,
-               const Cache& cache);
+// The mixed and normalised reads [rows, time, ...] of the stretches that the pieces of a call are;
+// `features` are those of all of them. Reads of cached memories are not kept for the backward pass.
+at::Tensor mix(const Settings& settings, const Reader& reader, const CutFeatures& features,
+               const std::vector<Piece>& pieces, const std::vector<Stretch>& stretches,
+               const Caches& caches);
 
 }  // namespace gamut::memory_cache

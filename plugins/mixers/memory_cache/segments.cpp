@@ -78,6 +78,7 @@ Cache joined(const Cache& a, const Cache& b) {
 Cache narrowed(const Cache& cache, int64_t first, int64_t count) {
   Cache part;
   part.size = count;
+  part.first = first;
   if (count == 0) return part;
   for (const auto& m : cache.memories) part.memories.push_back(m.narrow(1, first, count));
   if (cache.means.defined()) part.means = cache.means.narrow(1, first, count);
@@ -85,14 +86,13 @@ Cache narrowed(const Cache& cache, int64_t first, int64_t count) {
 }
 
 // All entries once, and of them to each piece those that it sees: nothing is copied by piece.
-std::vector<Cache> constant_caches(const Settings& settings, const std::vector<Piece>& pieces,
-                                   const Cache& before, const std::vector<Entry>& finished) {
-  const Cache all = joined(before, stack(finished));
+Caches constant_caches(const Settings& settings, const std::vector<Piece>& pieces,
+                       const Cache& before, const std::vector<Entry>& finished) {
+  Caches result{{}, joined(before, stack(finished))};
   const int64_t first_segment = pieces.front().segment - before.size;
-  std::vector<Cache> result;
   const auto add = [&](int64_t segment) {
     const int64_t count = cached_count(settings, segment);
-    result.push_back(narrowed(all, segment - count - first_segment, count));
+    result.seen.push_back(narrowed(result.all, segment - count - first_segment, count));
   };
   for (const auto& piece : pieces) add(piece.segment);
   add(pieces.back().segment + (pieces.back().finishes ? 1 : 0));
@@ -111,13 +111,13 @@ Entry merged(const Entry& a, const Entry& b, CarryOver carry_over) {
 }
 
 // A binary counter whose digits are entries.
-std::vector<Cache> logarithmic_caches(const Settings& settings, const std::vector<Piece>& pieces,
-                                      const Cache& before, const std::vector<Entry>& finished) {
+Caches logarithmic_caches(const Settings& settings, const std::vector<Piece>& pieces,
+                          const Cache& before, const std::vector<Entry>& finished) {
   auto entries = unstack(before);
   auto next = finished.begin();
-  std::vector<Cache> result;
+  Caches result;
   for (const auto& piece : pieces) {
-    result.push_back(stack(entries));
+    result.seen.push_back(stack(entries));
     if (!piece.finishes) continue;
     entries.push_back(*next++);
     for (int64_t carry = piece.segment; carry % 2 == 1; carry /= 2) {
@@ -126,14 +126,14 @@ std::vector<Cache> logarithmic_caches(const Settings& settings, const std::vecto
       entries.back() = merged(entries.back(), last, settings.carry_over);
     }
   }
-  result.push_back(stack(entries));
+  result.seen.push_back(stack(entries));
   return result;
 }
 
 }  // namespace
 
-std::vector<Cache> caches(const Settings& settings, const std::vector<Piece>& pieces,
-                          const Cache& before, const std::vector<Entry>& finished) {
+Caches caches(const Settings& settings, const std::vector<Piece>& pieces, const Cache& before,
+              const std::vector<Entry>& finished) {
   const auto listed =
       settings.segments == Segments::constant ? constant_caches : logarithmic_caches;
   return listed(settings, pieces, before, finished);

@@ -34,8 +34,9 @@ int64_t cached_count(const Settings& settings, int64_t finished);
 // Cached entries of some rows, oldest first.
 struct Cache {
   int64_t size = 0;
-  Memory memories;   // [rows, size, ...]
-  at::Tensor means;  // [rows, size, width] of the scored inputs; undefined without gates
+  Memory memories;    // [rows, size, ...]
+  at::Tensor means;   // [rows, size, width] of the scored inputs; undefined without gates
+  int64_t first = 0;  // of a call's `all`, with constant segments
 };
 
 // A finished segment: tensors [rows, ...].
@@ -44,9 +45,14 @@ struct Entry {
   at::Tensor mean;
 };
 
-// The caches that the pieces see, in order, and as the last one that of what comes after them.
+// The caches of a call.
+struct Caches {
+  std::vector<Cache> seen;  // by the pieces, in order, and last, by what comes after them
+  Cache all;                // constant segments: each entry once, `seen` are stretches of it
+};
+
 // `before` is what earlier calls cached; `finished` are the segments that the pieces finish.
-std::vector<Cache> caches(const Settings& settings, const std::vector<Piece>& pieces,
-                          const Cache& before, const std::vector<Entry>& finished);
+Caches caches(const Settings& settings, const std::vector<Piece>& pieces, const Cache& before,
+              const std::vector<Entry>& finished);
 
 }  // namespace gamut::memory_cache

@@ -151,22 +151,30 @@ def floor_ms(case, rates):
     return max(parts) * 1e3
 
 
-def line_of(case, figures, rates):
+def line_of(case, figures, rates, earlier):
+    """A line of the table; `earlier` are the medians of our side by title."""
     ours, theirs = figures["gamut"], figures.get("python")
     for side, figure in figures.items():
         if isinstance(figure, str):
             return f"{case.title:38} {side} has it not: {figure}"
     a, floor = statistics.median(ours), floor_ms(case, rates)
+    earlier[case.title] = a
     text = f"{case.title:38}"
     if theirs:
         b = statistics.median(theirs)
         text += f" {b:10.3f} {a:10.3f} {b / a:7.2f}x {f'{case.aim:g}x' if case.aim else '':>6}"
     else:
-        text += f" {'':10} {a:10.3f} {'':8} {'':6}"
+        ratio = f"{a / earlier[case.beside]:7.2f}x" if case.beside in earlier else ""
+        text += f" {'':10} {a:10.3f} {ratio:8} {'':6}"
     text += f" {floor:9.3f} {a / floor:6.2f}" if floor else f" {'':9} {'':6}"
     text += f" {case.flop / a * 1e3 / rates[case.dtype] * 100:5.0f} %" if case.flop else f" {'':7}"
     text += f" {case.unit / a * 1e3:10.0f}" if case.unit else f" {'':10}"
     return text + f"   min {min(ours):.3f}" + (f" / {min(theirs):.3f}" if theirs else "")
+
+
+def print_memory(ours, theirs):
+    beside = f"{theirs:10.1f} {ours:10.1f} {theirs / ours:7.2f}x {'3x':>6}" if theirs else f"{'':10} {ours:10.1f}"
+    print(f"{'  peak memory of a call, MB':38} {beside}", flush=True)
 
 
 def main():
@@ -192,13 +200,12 @@ def main():
     rates = measure_floors(gamut)
     print(f"{'ms, medians':38} {'Python':>10} {'Gamut':>10} {'ratio':>8} {'aim':>6} {'floor':>9} {'x':>6} "
           f"{'of GEMM':>7} {'tokens/s':>10}")
-    for name, case in cases.items():
+    medians = {}
+    for case in cases.values():
         figures = time_case(case, [gamut] if case.ours_only else [gamut, python])
-        print(line_of(case, figures, rates), flush=True)
+        print(line_of(case, figures, rates, medians), flush=True)
         if case.memory and not any(isinstance(figure, str) for figure in figures.values()):
-            ours, theirs = memory_of(case, start_gamut), memory_of(case, start_python)
-            print(f"{'  peak memory of a call, MB':38} {theirs:10.1f} {ours:10.1f} {theirs / ours:7.2f}x {'3x':>6}",
-                  flush=True)
+            print_memory(memory_of(case, start_gamut), None if case.ours_only else memory_of(case, start_python))
     gamut.close()
     python.close()
 

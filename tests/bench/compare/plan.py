@@ -21,6 +21,7 @@ class Case:
     memory: bool = False  # peak memory of both sides too
     unit: float = 0.0  # tokens of a call, for a column of tokens a second
     ours_only: bool = False
+    beside: str = ""  # title of an earlier case: its ratio to that one instead of to Python
     loss_tolerance: float = 0.0  # both sides say a loss, which must agree; 0: they have none
 
 
@@ -128,7 +129,20 @@ def speech_cases():
                        dtype=dtype, aim_floor=1.3, unit=2048, loss_tolerance=1e-4 if dtype == "float32" else 2e-2)
 
 
+def memory_cache_cases():
+    """What memory_cache costs around gdn (d_model 384, 6 heads of 64), in units of the bare mixer: segments of 256."""
+    variants = {2048: ("residual", "query", "gated", "soup", "sparse", "logarithmic"),
+                8192: ("gated", "sparse", "logarithmic")}
+    for T, names in variants.items():
+        bare = f"gdn bare, T {T}"
+        for name in ("bare", *names):
+            title = bare if name == "bare" else f"memory_cache {name}, T {T}"
+            yield Case(title, "memory_cache", dict(T=T, variant=name), unit=T, memory=True, ours_only=True,
+                       beside="" if name == "bare" else bare)
+
+
 CASES = {}
-for make in (delta_cases, scan_cases, ssd_cases, elementwise_cases, attention_cases, muon_cases, growth_cases, speech_cases):
+for make in (delta_cases, scan_cases, ssd_cases, elementwise_cases, attention_cases, muon_cases, growth_cases, speech_cases,
+             memory_cache_cases):
     for number, case in enumerate(make(), 1):
         CASES[f"{make.__name__.removesuffix('_cases')}_{number}"] = case
