@@ -245,8 +245,9 @@ std::string run(lua_State* L, const Operator& op, const Overload& overload, cons
   } catch (const std::exception& error) {
     message = message_of(error);
   }
-  const std::string prefix = op.name + "(): ";
-  if (message.compare(0, prefix.size(), prefix) == 0) message.erase(0, prefix.size());
+  for (const auto& prefix : {op.name + "(): ", op.name + ": "}) {
+    if (message.compare(0, prefix.size(), prefix) == 0) message.erase(0, prefix.size());
+  }
   return c10::str(op.name, ": ", message, "\n  called as ", op.name,
                   describe_arguments(L, passed.first));
 }

@@ -12,6 +12,12 @@ test("a failing operator: place, sentence, what it was given", function()
   is_true(not message:find("frame #", 1, true), message)
 end)
 
+test("an operator's own name is said once", function()
+  local ssd = gamut.ops.gamut.ssd
+  local h, g = gamut.zeros{1, 2, 1, 4}, gamut.zeros{1, 2, 1}
+  raises(function() ssd(h, g, gamut.zeros{3}, h, h) end, "errors_test.lua:%d+: ssd: A must be %[1%], one for each head")
+end)
+
 test("dispatcher errors are one sentence", function()
   local message = raises(function() x:to("meta"):item() end)
   is_true(#message < 300, message)
