@@ -1,5 +1,6 @@
 // The backward pass of the value heads that share one head of q and k, from the last chunk of a
-// sequence to the first. A and V' are computed again from the state that entered the chunk.
+// sequence, or of a piece of it, to the first. A and V' are computed again from the state that
+// entered the chunk.
 #include "ops/gated_delta_rule/chunk.h"
 
 namespace gamut::ops::GAMUT_ISA {
@@ -12,7 +13,7 @@ class Backward {
       : call_(call),
         sizes_(call.sizes),
         pieces_(static_cast<T*>(call.scratch)),
-        s_(pieces_, call.sizes),
+        s_(pieces_, call.sizes, call.columns),
         shared_(call.sizes.value_heads / call.sizes.heads) {}
 
   void run() {
@@ -25,28 +26,50 @@ class Backward {
       load_rows<T, E>(call_.q, call_.head, 0, sizes_.d_k, span, q_, s_.dk);
       load_rows<T, E>(call_.k, call_.head, 0, sizes_.d_k, span, k_, s_.dk);
       multiply_keys(q_, k_, span, sizes_.d_k, s_);
-      clear(s_.d_q, span.rows * s_.dk);
-      clear(s_.d_k, span.rows * s_.dk);
+      if (!state_alone()) {
+        clear(s_.d_q, span.rows * s_.dk);
+        clear(s_.d_k, span.rows * s_.dk);
+      }
       for (int64_t i = 0; i < shared_; ++i) {
         head_ = call_.head * shared_ + i;
         d_state_ = s_.d_state + i * sizes_.d_k * s_.dv;
-        state_ = static_cast<const T*>(call_.states) +
-                 (chunk * sizes_.value_heads + head_) * sizes_.d_k * s_.dv;
-        run_chunk(span);
+        d_o_ = s_.y;
+        z_ = s_.y + span.rows * s_.dv;
+        load_gates(call_, head_, span, s_);
+        load_rows<T, E>(call_.d_output, head_, call_.column, call_.columns, span, d_o_, s_.dv);
+        if (state_alone()) {
+          run_state(span);
+        } else {
+          state_ = static_cast<const T*>(call_.states) +
+                   (chunk * sizes_.value_heads + head_) * sizes_.d_k * s_.dv;
+          run_chunk(span);
+        }
       }
-      store_rows(span, s_.d_q, s_.dk, sizes_.d_k, call_.d_q, sizes_.heads, call_.head);
-      store_rows(span, s_.d_k, s_.dk, sizes_.d_k, call_.d_k, sizes_.heads, call_.head);
+      if (!state_alone()) {
+        store_rows(span, s_.d_q, s_.dk, sizes_.d_k, call_.d_q, sizes_.heads, call_.head);
+        store_rows(span, s_.d_k, s_.dk, sizes_.d_k, call_.d_k, sizes_.heads, call_.head);
+      }
     }
     if (call_.d_initial) store_initial();
   }
 
  private:
+  bool state_alone() const { return !call_.d_q; }
+
+  // What of a chunk the gradient of the state before it needs.
+  void run_state(const Span& span) {
+    look_ahead(span);
+    decay_products<T>(span, static_cast<T>(sizes_.scale), nullptr, s_);
+    ahead_.advance();
+    ahead_.advance();
+    differentiate_errors(span);
+    ahead_.advance();
+    ahead_.advance();
+    differentiate_state(span);
+  }
+
   void run_chunk(const Span& span) {
-    d_o_ = s_.y;
-    z_ = s_.y + span.rows * s_.dv;
-    load_gates(call_, head_, span, s_);
     load_rows<T, E>(call_.v, head_, 0, sizes_.d_v, span, s_.v, s_.dv);
-    load_rows<T, E>(call_.d_output, head_, 0, sizes_.d_v, span, d_o_, s_.dv);
     look_ahead(span);
     decay_products<T>(span, static_cast<T>(sizes_.scale), s_.gam, s_);
     for (int64_t i = 0; i < span.rows * s_.dv; i += kLanes<T>) store(s_.errors + i, load(s_.v + i));
@@ -66,20 +89,24 @@ class Backward {
   // The chunk before this one; what this one writes.
   void look_ahead(const Span& span) {
     ahead_.clear();
+    if (!state_alone()) look_ahead_to_write(span);
+    if (span.first == call_.first) return;
+    const Span next(span.first - sizes_.chunk, span.first, sizes_.chunk);
+    if (head_ % shared_ == 0) {
+      ahead_.add<E>(call_.q, call_.head, 0, sizes_.d_k, next);
+      ahead_.add<E>(call_.k, call_.head, 0, sizes_.d_k, next);
+    }
+    ahead_.add<E>(call_.d_output, head_, call_.column, call_.columns, next);
+    if (!state_alone()) ahead_.add<E>(call_.v, head_, 0, sizes_.d_v, next);
+  }
+
+  void look_ahead_to_write(const Span& span) {
     const int64_t dk = sizes_.d_k, dv = sizes_.d_v;
     ahead_.add<E>({call_.d_v, sizes_.value_heads * dv, dv}, head_, 0, dv, span, true);
     if (head_ % shared_ == 0) {
       ahead_.add<E>({call_.d_q, sizes_.heads * dk, dk}, call_.head, 0, dk, span, true);
       ahead_.add<E>({call_.d_k, sizes_.heads * dk, dk}, call_.head, 0, dk, span, true);
     }
-    if (span.first == call_.first) return;
-    const Span next(span.first - sizes_.chunk, span.first, sizes_.chunk);
-    if (head_ % shared_ == 0) {
-      ahead_.add<E>(call_.q, call_.head, 0, dk, next);
-      ahead_.add<E>(call_.k, call_.head, 0, dk, next);
-    }
-    ahead_.add<E>(call_.v, head_, 0, dv, next);
-    ahead_.add<E>(call_.d_output, head_, 0, dv, next);
   }
 
   // Z = (I + A)^-T dV' with dV' = P^T dO + diag(rho) K dH.
@@ -127,7 +154,7 @@ class Backward {
     transpose(state_, s_.dv, sizes_.d_k, s_.dv, s_.s_transposed, dk);
     transpose(d_state_, s_.dv, sizes_.d_k, s_.dv, s_.d_s_transposed, dk);
     const Right<T> s_t{s_.s_transposed, dk}, d_s_t{s_.d_s_transposed, dk}, keys{k_, dk};
-    for (int64_t i = 0; i < rows; ++i) s_.factor[i] = s_.decayed[i] * static_cast<T>(sizes_.scale);
+    set_reading_factors(span);
     gemm<T>(rows, dk, sizes_.d_v, {d_o_, s_.dv, 1}, s_t, {d_q, dk, T(1), s_.factor});
     gemm<T>(rows, dk, sizes_.d_v, {z_, s_.dv, 1}, s_t, {y, dk, T(-1), s_.decayed});
     gemm<T>(rows, dk, sizes_.d_v, {s_.errors, s_.dv, 1}, d_s_t, {s_.d_keys, dk, T(1), s_.left});
@@ -191,8 +218,14 @@ class Backward {
     store_rows(span, s_.v, dv, sizes_.d_v, call_.d_v, sizes_.value_heads, head_);
   }
 
+  void set_reading_factors(const Span& span) {
+    const T scale = static_cast<T>(sizes_.scale);
+    for (int64_t i = 0; i < span.rows; ++i) s_.factor[i] = s_.decayed[i] * scale;
+  }
+
   // dS = exp(G_C) dH + scale (diag(e) Q)^T dO - (diag(beta e) K)^T Z, as one product of [Q; K].
   void differentiate_state(const Span& span) {
+    set_reading_factors(span);
     for (int64_t i = 0; i < span.rows; ++i) {
       scale_row(d_o_ + i * s_.dv, s_.dv, s_.factor[i]);
       scale_row(z_ + i * s_.dv, s_.dv, -s_.beta[i] * s_.decayed[i]);
@@ -205,30 +238,32 @@ class Backward {
 
   // ---- In and out ----
 
-  int64_t state_offset(int64_t i) const {
+  // Row `row` of the i-th of the value heads among gradients of states.
+  int64_t state_row(int64_t i, int64_t row) const {
     const int64_t head = call_.head * shared_ + i;
-    return (call_.sequence * sizes_.value_heads + head) * sizes_.d_k * sizes_.d_v;
+    return (head * sizes_.d_k + row) * sizes_.d_v + call_.column;
   }
 
   void load_final() {
+    const T* from = static_cast<const T*>(call_.d_final);
     for (int64_t i = 0; i < shared_; ++i) {
       for (int64_t row = 0; row < sizes_.d_k; ++row) {
         T* to = s_.d_state + (i * sizes_.d_k + row) * s_.dv;
-        if (!call_.d_final) {
+        if (from) {
+          load_row(from + state_row(i, row), call_.columns, to, s_.dv);
+        } else {
           clear(to, s_.dv);
-          continue;
         }
-        const T* from = static_cast<const T*>(call_.d_final) + state_offset(i);
-        load_row(from + row * sizes_.d_v, sizes_.d_v, to, s_.dv);
       }
     }
   }
 
   void store_initial() const {
+    T* to = static_cast<T*>(call_.d_initial);
     for (int64_t i = 0; i < shared_; ++i) {
-      T* to = static_cast<T*>(call_.d_initial) + state_offset(i);
       for (int64_t row = 0; row < sizes_.d_k; ++row) {
-        store_row(s_.d_state + (i * sizes_.d_k + row) * s_.dv, sizes_.d_v, to + row * sizes_.d_v);
+        const T* from = s_.d_state + (i * sizes_.d_k + row) * s_.dv;
+        store_row(from, call_.columns, to + state_row(i, row));
       }
     }
   }

@@ -1,6 +1,7 @@
 // The gated delta rule by the CPU kernels: autograd, and the work divided among threads. A task is
-// one sequence and one head, for the forward pass possibly a slice of its columns; what it computes
-// does not depend on who computes it.
+// one sequence and one head or, where those are too few, a part of that: some columns in the
+// forward pass, some of the steps in the backward pass. The parts compute the same bits as the
+// whole.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <gamut/error.h>
@@ -12,6 +13,7 @@
 #include <numeric>
 
 #include "ops/gated_delta_rule/delta_rule.h"
+#include "ops/gated_delta_rule/division.h"
 #include "ops/gated_delta_rule/scratch.h"
 #include "ops/rows.h"
 
@@ -92,10 +94,11 @@ DeltaRuleCall call_of(const Prepared& p) {
   return call;
 }
 
+using Tasks = std::vector<std::pair<int64_t, int64_t>>;  // the cost and the number of each
+
 // Runs f(task, scratch) for every task, the costliest first, each by whichever thread is free.
 template <class F>
-void run_tasks(std::vector<std::pair<int64_t, int64_t>> cost_and_task, int64_t scratch,
-               const Tensor& like, const F& f) {
+void run_tasks(Tasks cost_and_task, int64_t scratch, const Tensor& like, const F& f) {
   std::stable_sort(cost_and_task.begin(), cost_and_task.end(),
                    [](const auto& a, const auto& b) { return a.first > b.first; });
   const int64_t count = static_cast<int64_t>(cost_and_task.size());
@@ -137,9 +140,8 @@ std::vector<int64_t> first_chunks(const Prepared& p) {
   return first;
 }
 
-// Columns a task takes: all, or fewer where there are not enough heads for the threads.
-int64_t slice_width(const Prepared& p) {
-  const int64_t heads = p.sequences() * p.sizes.value_heads;
+// Columns a task takes: all, or fewer where there are less than `heads` for the threads.
+int64_t slice_width(const Prepared& p, int64_t heads) {
   const int64_t wanted = (at::get_num_threads() + heads - 1) / heads;
   return delta_rule_padded((p.sizes.d_v + wanted - 1) / wanted);
 }
@@ -152,7 +154,8 @@ Forward run_forward(const Prepared& p, bool by_steps, bool save) {
   const auto first_chunk = first_chunks(p);
   const int64_t state_size = z.value_heads * z.d_k * delta_rule_padded(z.d_v);
   if (save) out.states = at::empty({first_chunk.back(), state_size}, p.sums());
-  const int64_t width = slice_width(p), slices = (z.d_v + width - 1) / width;
+  const int64_t width = slice_width(p, p.sequences() * z.value_heads);
+  const int64_t slices = (z.d_v + width - 1) / width;
   const int64_t scratch =
       by_steps ? scratch_elements<StepScratch>(p) : scratch_elements<ForwardScratch>(p, width);
 
@@ -175,7 +178,7 @@ Forward run_forward(const Prepared& p, bool by_steps, bool save) {
     if (states) call.states = states + first_chunk[call.sequence] * bytes;
     by_steps ? delta_rule_steps(call) : delta_rule_forward(call);
   };
-  std::vector<std::pair<int64_t, int64_t>> tasks;
+  Tasks tasks;
   for (int64_t i = 0; i < p.sequences() * z.value_heads * slices; ++i) {
     const int64_t sequence = i / slices / z.value_heads;
     tasks.emplace_back((p.offsets[sequence + 1] - p.offsets[sequence]) * z.d_k * width, i);
@@ -188,48 +191,138 @@ struct Gradients {
   Tensor q, k, v, g, beta, initial_state;
 };
 
-Gradients run_backward(const Prepared& p, const Tensor& states, const Tensor& d_output,
-                       const Tensor& d_final) {
-  const auto& z = p.sizes;
-  const auto like = [](const Tensor& x) { return at::empty(x.sizes(), x.options()); };
-  Gradients d{like(p.q), like(p.k), like(p.v), like(p.g), like(p.beta), {}};
-  if (p.initial_state.defined()) d.initial_state = like(p.initial_state);
-  const Tensor grad = d_output.defined() ? as_rows(d_output, p.v.scalar_type())
-                                         : at::zeros(p.v.sizes(), p.v.options());
-  const Tensor final_grad =
-      d_final.defined() ? d_final.to(p.g.scalar_type()).contiguous() : d_final;
-  const auto first_chunk = first_chunks(p);
+// Some chunks of a sequence.
+struct Piece {
+  int64_t sequence;
+  int64_t first, last;  // steps
+  int64_t chunk;        // the first one, among all saved states
+  bool is_first, is_last;
+};
 
-  DeltaRuleBackward common{};
-  static_cast<DeltaRuleCall&>(common) = call_of(p);
-  common.d_output = rows_of_heads(grad);
-  common.d_final = data_or_null(final_grad);
-  common.d_q = d.q.mutable_data_ptr();
-  common.d_k = d.k.mutable_data_ptr();
-  common.d_v = d.v.mutable_data_ptr();
-  common.d_g = d.g.mutable_data_ptr();
-  common.d_beta = d.beta.mutable_data_ptr();
-  common.d_initial = data_or_null_mutable(d.initial_state);
-  const int64_t bytes = states.size(1) * static_cast<int64_t>(states.element_size());
-  const auto run = [&](int64_t task, void* memory) {
-    DeltaRuleBackward call = common;
-    call.scratch = memory;
-    call.head = task % z.heads;
-    call.sequence = task / z.heads;
-    call.first = p.offsets[call.sequence];
-    call.last = p.offsets[call.sequence + 1];
-    call.states =
-        static_cast<const char*>(states.const_data_ptr()) + first_chunk[call.sequence] * bytes;
-    delta_rule_backward(call);
-  };
-  std::vector<std::pair<int64_t, int64_t>> tasks;
-  for (int64_t i = 0; i < p.sequences() * z.heads; ++i) {
-    const int64_t steps = p.offsets[i / z.heads + 1] - p.offsets[i / z.heads];
-    tasks.emplace_back(steps * z.d_k * z.d_v * (z.value_heads / z.heads), i);
+class BackwardPass {
+ public:
+  BackwardPass(const Prepared& p, const Tensor& states, const Tensor& d_output,
+               const Tensor& d_final)
+      : p_(p),
+        states_(states),
+        d_output_(d_output.defined() ? as_rows(d_output, p.v.scalar_type())
+                                     : at::zeros(p.v.sizes(), p.v.options())),
+        d_final_(d_final.defined() ? d_final.to(p.g.scalar_type()).contiguous() : d_final),
+        heads_(p.sequences() * p.sizes.heads),
+        width_(slice_width(p, heads_)),
+        slices_((p.sizes.d_v + width_ - 1) / width_) {
+    const auto like = [](const Tensor& x) { return at::empty(x.sizes(), x.options()); };
+    d_ = {like(p.q), like(p.k), like(p.v), like(p.g), like(p.beta), {}};
+    if (p.initial_state.defined()) d_.initial_state = like(p.initial_state);
+    static_cast<DeltaRuleCall&>(common_) = call_of(p);
+    common_.d_output = rows_of_heads(d_output_);
   }
-  run_tasks(std::move(tasks), scratch_elements<BackwardScratch>(p), p.g, run);
-  return d;
-}
+
+  Gradients run() {
+    divide();
+    if (static_cast<int64_t>(pieces_.size()) > p_.sequences()) scan();
+    differentiate();
+    return std::move(d_);
+  }
+
+ private:
+  int64_t work(const Piece& piece) const {
+    const auto& z = p_.sizes;
+    return (piece.last - piece.first) * z.d_k * z.d_v * (z.value_heads / z.heads);
+  }
+
+  void divide() {
+    const auto& z = p_.sizes;
+    const Piece all{0, 0, p_.offsets.back(), 0, true, true};
+    const bool is_serial = work(all) * z.heads <= kSerialWork || at::in_parallel_region();
+    DeltaRuleLoad load{{}, z.heads, slices_, is_serial ? 1 : at::get_num_threads()};
+    for (int64_t s = 0; s < p_.sequences(); ++s) load.chunks.push_back(p_.chunks_of(s));
+    const int64_t steps = delta_rule_piece(load) * z.chunk;
+    const auto first_chunk = first_chunks(p_);
+    for (int64_t s = 0; s < p_.sequences(); ++s) {
+      const int64_t begin = p_.offsets[s], end = p_.offsets[s + 1];
+      for (int64_t first = begin; first < end; first += steps) {
+        const int64_t last = std::min(first + steps, end);
+        pieces_.push_back({s, first, last, first_chunk[s] + (first - begin) / z.chunk,
+                           first == begin, last == end});
+      }
+    }
+  }
+
+  // The gradient of the state after every piece of a sequence but the last, from the end.
+  void scan() {
+    const auto& z = p_.sizes;
+    const auto count = static_cast<int64_t>(pieces_.size());
+    d_after_ = at::empty({count, z.value_heads, z.d_k, z.d_v}, p_.sums());
+    Tasks tasks;
+    for (int64_t i = 0; i < count; ++i) {
+      if (!pieces_[i].is_last || pieces_[i].is_first) continue;
+      const int64_t cost = work(pieces_[i]);
+      for (int64_t j = 0; j < z.heads * slices_; ++j) {
+        tasks.emplace_back(cost, i * z.heads * slices_ + j);
+      }
+    }
+    run_tasks(std::move(tasks), scratch_elements<BackwardScratch>(p_, width_), p_.g,
+              [&](int64_t task, void* memory) {
+                for (int64_t i = task / slices_ / z.heads; !pieces_[i].is_first; --i) {
+                  auto call = call_for(i);
+                  call.scratch = memory;
+                  call.column = task % slices_ * width_;
+                  call.columns = std::min(width_, z.d_v - call.column);
+                  call.head = task / slices_ % z.heads;
+                  call.d_initial = at_index(d_after_, i - 1);
+                  delta_rule_backward(call);
+                }
+              });
+  }
+
+  void differentiate() {
+    const auto& z = p_.sizes;
+    Tasks tasks;
+    for (size_t i = 0; i < pieces_.size(); ++i) {
+      for (int64_t j = 0; j < z.heads; ++j) tasks.emplace_back(work(pieces_[i]), i * z.heads + j);
+    }
+    run_tasks(std::move(tasks), scratch_elements<BackwardScratch>(p_, z.d_v), p_.g,
+              [&](int64_t task, void* memory) {
+                const Piece& piece = pieces_[task / z.heads];
+                auto call = call_for(task / z.heads);
+                call.scratch = memory;
+                call.columns = z.d_v;
+                call.head = task % z.heads;
+                call.d_q = d_.q.mutable_data_ptr();
+                call.d_k = d_.k.mutable_data_ptr();
+                call.d_v = d_.v.mutable_data_ptr();
+                call.d_g = d_.g.mutable_data_ptr();
+                call.d_beta = d_.beta.mutable_data_ptr();
+                if (piece.is_first) call.d_initial = at_index(d_.initial_state, piece.sequence);
+                delta_rule_backward(call);
+              });
+  }
+
+  DeltaRuleBackward call_for(int64_t i) const {
+    const Piece& piece = pieces_[i];
+    DeltaRuleBackward call = common_;
+    call.first = piece.first;
+    call.last = piece.last;
+    call.states = at_index(states_, piece.chunk);
+    call.d_final = piece.is_last ? at_index(d_final_, piece.sequence) : at_index(d_after_, i);
+    return call;
+  }
+
+  // x[i], or null where there is no x.
+  static void* at_index(const Tensor& x, int64_t i) {
+    if (!x.defined()) return nullptr;
+    return static_cast<char*>(x.data_ptr()) + i * x.stride(0) * x.element_size();
+  }
+
+  const Prepared& p_;
+  const Tensor states_, d_output_, d_final_;
+  int64_t heads_, width_, slices_;  // the slices are those of the scan
+  DeltaRuleBackward common_{};
+  std::vector<Piece> pieces_;
+  Tensor d_after_;  // [pieces, value_heads, d_k, d_v], of the states after the pieces
+  Gradients d_;
+};
 
 struct FusedDeltaRule : torch::autograd::Function<FusedDeltaRule> {
   static variable_list forward(AutogradContext* ctx, const Tensor& q, const Tensor& k,
@@ -255,7 +348,7 @@ struct FusedDeltaRule : torch::autograd::Function<FusedDeltaRule> {
     const DeltaRuleInput in{saved[0], saved[1], saved[2], saved[3],
                             saved[4], saved[5], saved[6], ctx->saved_data["scale"].toDouble()};
     const auto p = prepare(in, ctx->saved_data["chunk_size"].toInt());
-    const auto d = run_backward(p, saved[7], grads[0], grads[1]);
+    const auto d = BackwardPass(p, saved[7], grads[0], grads[1]).run();
     const auto as = [](const Tensor& gradient, const Tensor& x) {
       return x.defined() ? gradient.to(x.scalar_type()) : Tensor();
     };

@@ -34,12 +34,12 @@ struct DeltaRuleCall {
   DeltaRuleRows q, k, v;
   const void *g, *beta;  // T [steps, value_heads]
   int64_t first, last;   // steps of the sequence
-  int64_t sequence;      // its place among the states
   void* scratch;         // aligned to 64 bytes
 };
 
 // Entering states are saved as T [chunks, value_heads, d_k, padded d_v]; null: nothing is saved.
 struct DeltaRuleForward : DeltaRuleCall {
+  int64_t sequence;           // its place among the initial and final states
   int64_t head;               // of the values
   int64_t column, columns;    // the slice of d_v to compute; column is a multiple of the pad
   const void* initial_state;  // T [sequences, value_heads, d_k, d_v], or null: zero
@@ -48,16 +48,18 @@ struct DeltaRuleForward : DeltaRuleCall {
   void* states;               // those of this sequence
 };
 
-// For all value heads that share a head of q and k.
+// For all value heads that share a head of q and k, and for a piece of a sequence that begins with
+// a chunk. Without d_q it computes d_initial alone, of a slice of d_v; otherwise of all columns.
 struct DeltaRuleBackward : DeltaRuleCall {
-  int64_t head;  // of q and k
+  int64_t head;             // of q and k
+  int64_t column, columns;  // the slice of d_v; column is a multiple of the pad
   DeltaRuleRows d_output;
-  const void* states;   // as the forward kernel saved them
-  const void* d_final;  // T [sequences, value_heads, d_k, d_v], or null: zero
+  const void* states;   // those of this piece, as the forward kernel saved them
+  const void* d_final;  // of the state after it: T [value_heads, d_k, d_v], or null: zero
   void *d_q, *d_k;      // [steps, heads, d_k]
   void* d_v;            // [steps, value_heads, d_v]
   void *d_g, *d_beta;   // T [steps, value_heads]
-  void* d_initial;      // as d_final; null: not wanted
+  void* d_initial;      // of the state before it, as d_final; null: not wanted
 };
 
 // A few steps without chunks; column and columns as in the forward kernel, `states` is not used.

@@ -96,7 +96,8 @@ struct BackwardScratch : ChunkScratch<T> {
   T *d_gate, *through, *written, *column_sums;  // [c] parts of dg
   T* d_state;                                   // [value heads that share a key head, d_k, dv]
 
-  BackwardScratch(Pieces<T>& pieces, const DeltaRuleSizes& s) : ChunkScratch<T>(pieces, s, s.d_v) {
+  BackwardScratch(Pieces<T>& pieces, const DeltaRuleSizes& s, int64_t columns)
+      : ChunkScratch<T>(pieces, s, columns) {
     const int64_t c = this->c, dk = this->dk, dv = this->dv;
     x = pieces.take(2 * c * dk);
     v = pieces.take(c * dv);

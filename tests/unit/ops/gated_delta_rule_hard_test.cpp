@@ -6,6 +6,7 @@
 #include <c10/core/GradMode.h>
 #include <c10/util/ThreadLocalDebugInfo.h>
 
+#include "ops/gated_delta_rule/division.h"
 #include "ops/gated_delta_rule/gated_delta_rule.h"
 #include "support.h"
 
@@ -233,6 +234,30 @@ TEST(GatedDeltaRuleHard, DoesNotDependOnTheNumberOfThreads) {
     }
     at::set_num_threads(threads);
   }
+}
+
+TEST(GatedDeltaRuleHard, PiecesOfUnequalDocumentsGiveTheGradientsOfTheWhole) {
+  at::manual_seed(12);
+  const int threads = at::get_num_threads();
+  const Sizes s{1, 500, 1, 2, 24, 84};
+  const auto cuts = test::offsets({0, 3, 403, 500});
+  const auto inputs = converted(random_inputs(s, 3), at::kFloat);
+  const auto cotangents = converted(cotangents_for(s, 3), at::kFloat);
+  at::set_num_threads(1);
+  const auto one = test::evaluate(call(gated_delta_rule, cuts), inputs, cotangents);
+  at::set_num_threads(7);
+  const auto got = test::evaluate(call(gated_delta_rule, cuts), inputs, cotangents);
+  at::set_num_threads(threads);
+  for (size_t i = 0; i < 6; ++i) EXPECT_TRUE(at::equal(got.gradients[i], one.gradients[i])) << i;
+}
+
+TEST(DeltaRulePiece, CutsWhereTasksAreFewerThanThreads) {
+  EXPECT_EQ(delta_rule_piece({{32}, 1, 1, 1}), 32);
+  EXPECT_EQ(delta_rule_piece({{32, 32}, 6, 1, 2}), 32);
+  EXPECT_EQ(delta_rule_piece({{1}, 1, 4, 16}), 1);
+  EXPECT_LT(delta_rule_piece({{32}, 1, 2, 2}), 32);
+  EXPECT_LE(delta_rule_piece({{32}, 6, 3, 16}), 16);
+  EXPECT_LT(delta_rule_piece({{1, 1, 256}, 1, 2, 2}), 200);
 }
 
 // Bytes of tensors alive, as the allocator reports them in this thread.
