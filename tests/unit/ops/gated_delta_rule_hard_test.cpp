@@ -282,8 +282,8 @@ TEST(GatedDeltaRuleHard, KeepsOneStateAChunk) {
     const auto y = call(gated_delta_rule, {}, chunk)(inputs);
     const int64_t state = 2 * 32 * 64 * 4, output = 2048 * 2 * 64 * 4;
     const int64_t saved = bytes->live - before - output - state;
-    EXPECT_NEAR(static_cast<double>(saved), static_cast<double>(2048 / chunk * state), 4096)
-        << chunk;
+    const int64_t states = 2048 / chunk * state;
+    EXPECT_NEAR(static_cast<double>(saved), static_cast<double>(states), 4096) << chunk;
   }
 }
 

@@ -102,7 +102,7 @@ inline void expect_gradients(const Function& f, const std::vector<Tensor>& input
   }
 }
 
-inline Tensor offsets(std::vector<int64_t> values) {
+inline Tensor offsets(const std::vector<int64_t>& values) {
   return at::tensor(values, at::kLong);
 }
 
