@@ -12,6 +12,7 @@
 #include "ops/norm/norm.h"
 #include "ops/rope/rope.h"
 #include "ops/selective_scan/selective_scan.h"
+#include "ops/simd/exp_rate.h"
 #include "ops/ssd/ssd.h"
 
 namespace gamut::ops {
@@ -34,6 +35,7 @@ TORCH_LIBRARY_FRAGMENT(gamut, library) {
       "cross_entropy_reference(Tensor logits, Tensor targets, *, int ignore_index=-100, "
       "float label_smoothing=0.0, float softcap=0.0) -> Tensor",
       cross_entropy_reference);
+  library.def("exp_rate(Tensor x, int times) -> Tensor", exp_rate);
   library.def(
       "gated_delta_rule(Tensor q, Tensor k, Tensor v, Tensor g, Tensor beta, *, "
       "float? scale=None, Tensor? initial_state=None, Tensor? cu_seqlens=None, int chunk_size=0) "

@@ -1,5 +1,5 @@
-// The fused operators, registered with LibTorch's dispatcher as gamut::<name>: gamut.ops.gamut.<name>
-// in Lua, <gamut/ops.h> in a plugin.
+// The fused operators, registered with LibTorch's dispatcher as gamut::<name>:
+// gamut.ops.gamut.<name> in Lua, <gamut/ops.h> in a plugin.
 #pragma once
 
 namespace gamut::ops {

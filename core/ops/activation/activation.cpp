@@ -121,6 +121,8 @@ Tensor swiglu(const Tensor& gate, const Tensor& up) {
   GAMUT_CHECK(gate.scalar_type() == up.scalar_type() && gate.device() == up.device(),
               "swiglu: gate and up must be alike; they are ", gate.scalar_type(), " on ",
               gate.device(), " and ", up.scalar_type(), " on ", up.device());
+  GAMUT_CHECK(gate.is_floating_point(), "swiglu: gate and up must be floating-point tensors, not ",
+              gate.scalar_type());
   return activate(Activation::swiglu, gate, up);
 }
 

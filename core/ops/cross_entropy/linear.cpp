@@ -32,7 +32,8 @@ struct Result {
 };
 
 int64_t rows_at_once(int64_t columns) {
-  return std::max(kMultiple, kLogitsAtOnce / columns / kMultiple * kMultiple);
+  const int64_t most = kLogitsAtOnce / columns;
+  return std::max(kMultiple, (most + kMultiple / 2) / kMultiple * kMultiple);
 }
 
 // d_weight += g^T x. In half the bits the products of a block are rounded, their sum is not.

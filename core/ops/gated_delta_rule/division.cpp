@@ -8,7 +8,7 @@
 namespace gamut::ops {
 namespace {
 
-// What the scan costs of the whole backward pass of a chunk, measured: all columns at once, and
+// What the scan costs of the whole backward pass of a chunk, estimated: all columns at once, and
 // what each slice costs besides its columns.
 constexpr double kScan = 0.4, kSlice = 0.1;
 constexpr int64_t kMostPieces = 16;

@@ -44,6 +44,8 @@ struct Linears : torch::autograd::Function<Linears> {
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& grads) {
+    // Types are chosen already, and a sum in place keeps its own.
+    const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
     const auto saved = context->get_saved_variables();
     const auto x = as_rows(saved[0]);
     Tensor dx;

@@ -184,12 +184,19 @@ Tensor normalize(const Inputs& in) {
   return Norm::apply(in.x, if_defined(in.weight), if_defined(in.gate), in);
 }
 
+void check_input(const Tensor& x, double eps, const char* name) {
+  GAMUT_CHECK(x.dim() > 0, name, ": x has no dimension to normalise over");
+  GAMUT_CHECK(x.is_floating_point(), name, ": x must be a floating-point tensor, not ",
+              x.scalar_type());
+  GAMUT_CHECK(eps >= 0, name, ": eps = ", eps, " must be 0 or more");
+}
+
 }  // namespace
 
 Tensor rms_norm(const Tensor& x, const std::optional<Tensor>& weight, double eps,
                 const std::optional<Tensor>& gate, bool gate_first,
                 std::optional<int64_t> group_size) {
-  GAMUT_CHECK(x.dim() > 0, "rms_norm: x has no dimension to normalise over");
+  check_input(x, eps, "rms_norm");
   const int64_t d = x.size(-1), size = group_size.value_or(d);
   const Tensor w = or_undefined(weight), z = or_undefined(gate);
   GAMUT_CHECK(!w.defined() || (w.dim() == 1 && w.size(0) == d), "rms_norm: the weight must be [", d,
@@ -204,7 +211,7 @@ Tensor rms_norm(const Tensor& x, const std::optional<Tensor>& weight, double eps
 }
 
 Tensor l2_norm(const Tensor& x, double eps, bool clamp) {
-  GAMUT_CHECK(x.dim() > 0, "l2_norm: x has no dimension to normalise over");
+  check_input(x, eps, "l2_norm");
   return normalize({x, Tensor(), Tensor(), eps, false, x.size(-1), true, clamp});
 }
 

@@ -166,6 +166,8 @@ void check_vector(const Tensor& t, const char* name, int64_t size) {
 void check(const Inputs& in) {
   const auto& x = in.x;
   GAMUT_CHECK(x.dim() == 4, "rope: x must be [batch, time, heads, head_dim], not ", x.sizes());
+  GAMUT_CHECK(x.is_floating_point(), "rope: x must be a floating-point tensor, not ",
+              x.scalar_type());
   const auto fits = [&](const Tensor& table) {
     if (table.dim() == 3 && table.size(0) != x.size(0)) return false;
     return (table.dim() == 2 || table.dim() == 3) && table.size(-2) == x.size(1) &&

@@ -1,5 +1,5 @@
-// The host's fused operators, for plugins: differentiable, threaded, vectorised for the CPU at hand.
-// They are the operators gamut::<name> of LibTorch's dispatcher, called with their types.
+// The host's fused operators, for plugins: differentiable, threaded, vectorised for the CPU at
+// hand. They are the operators gamut::<name> of LibTorch's dispatcher, called with their types.
 #pragma once
 
 #include <gamut/ops/causal_conv1d.h>

@@ -139,7 +139,7 @@ def measure_floors(gamut):
 
     rates = {dtype: 2 * 1024**3 / best("gemm", n=1024, dtype=dtype) for dtype in ("float32", "bfloat16")}
     rates["byte"] = 2 * (1 << 28) / best("copy", bytes=1 << 28)
-    rates["exp"] = (1 << 18) / best("exp", n=1 << 18)
+    rates["exp"] = (1 << 24) / best("exp", n=1 << 24)
     print(f"floors here, 2 threads: products {rates['float32'] / 1e9:.0f} GFLOP/s float32, "
           f"{rates['bfloat16'] / 1e9:.0f} bfloat16; copies {rates['byte'] / 1e9:.1f} GB/s; "
           f"{rates['exp'] / 1e9:.2f} G exponentials/s\n")
@@ -169,6 +169,9 @@ def line_of(case, figures, rates, earlier):
     text += f" {floor:9.3f} {a / floor:6.2f}" if floor else f" {'':9} {'':6}"
     text += f" {case.flop / a * 1e3 / rates[case.dtype] * 100:5.0f} %" if case.flop else f" {'':7}"
     text += f" {case.unit / a * 1e3:10.0f}" if case.unit else f" {'':10}"
+    if case.exp and case.byte and not case.flop:
+        both = (case.exp / rates["exp"] + case.byte / rates["byte"]) * 1e3
+        text += f"   exp + bytes {both:.3f}, {a / both:.2f}x"
     return text + f"   min {min(ours):.3f}" + (f" / {min(theirs):.3f}" if theirs else "")
 
 

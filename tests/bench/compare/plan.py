@@ -1,7 +1,8 @@
 """What is compared: each case with its arguments, its work and what is asked of it.
 
 Work is counted in FLOP of matrix products, bytes read and written at least once, and exponentials; divided
-by the rates that `floors.lua` reaches on the machine, the largest of the three is the floor of a case.
+by the rates that `floors.lua` reaches on the machine, the largest of the three is the floor of a case. Where both
+exponentials and bytes count (scans), the driver also prints their sum, which is the time when neither hides the other.
 """
 import tempfile
 from dataclasses import dataclass

@@ -36,7 +36,9 @@ inline std::vector<Inner> inners() {
        "gdn",
        {{"n_heads", integer(2)}, {"n_v_heads", integer(4)}, {"head_dim", integer(3)}}},
       {"mamba1", "mamba", {{"version", integer(1)}, {"d_state", integer(5)}}},
-      {"mamba2", "mamba", {{"version", integer(2)}, {"d_state", integer(6)}, {"head_dim", integer(4)}}},
+      {"mamba2",
+       "mamba",
+       {{"version", integer(2)}, {"d_state", integer(6)}, {"head_dim", integer(4)}}},
   };
 }
 

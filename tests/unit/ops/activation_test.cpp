@@ -108,6 +108,8 @@ TEST(Activation, MismatchIsSaid) {
   };
   EXPECT_THAT(message(at::ones({2, 3}), at::ones({2, 4})), HasSubstr("must have one shape"));
   EXPECT_THAT(message(at::ones({2}), at::ones({2}, kDoubles)), HasSubstr("must be alike"));
+  EXPECT_THAT(message(at::ones({2}, at::kLong), at::ones({2}, at::kLong)),
+              HasSubstr("floating-point tensors, not Long"));
 }
 
 }  // namespace

@@ -233,25 +233,17 @@ TEST(CausalConv1d, SaysWhatDoesNotFit) {
   const auto x = at::ones({2, 5, 3}), w = at::ones({3, 4});
   EXPECT_THAT(message([&] { causal_conv1d(x[0], w, {}, {}, {}, {}); }),
               HasSubstr("x must be [batch, time, channels]"));
-  EXPECT_THAT(message([&] {
-                causal_conv1d(x, at::ones({4, 4}), {}, {}, {}, {});
-              }),
+  EXPECT_THAT(message([&] { causal_conv1d(x, at::ones({4, 4}), {}, {}, {}, {}); }),
               HasSubstr("with 3 channels as in x; it is [4, 4]"));
-  EXPECT_THAT(message([&] {
-                causal_conv1d(x, at::ones({3, 65}), {}, {}, {}, {});
-              }),
+  EXPECT_THAT(message([&] { causal_conv1d(x, at::ones({3, 65}), {}, {}, {}, {}); }),
               HasSubstr("65 taps; it must have 1 to 64"));
   EXPECT_THAT(message([&] { causal_conv1d(x, w, at::ones({2}), {}, {}, {}); }),
               HasSubstr("the bias must be [3]"));
-  EXPECT_THAT(message([&] {
-                causal_conv1d(x, w, {}, at::ones({2, 4, 3}), {}, {});
-              }),
+  EXPECT_THAT(message([&] { causal_conv1d(x, w, {}, at::ones({2, 4, 3}), {}, {}); }),
               HasSubstr("= [2, 3, 3]; it is [2, 4, 3]"));
   EXPECT_THAT(message([&] { causal_conv1d(x, w, {}, {}, {}, "relu"); }),
               HasSubstr("no activation `relu`"));
-  EXPECT_THAT(message([&] {
-                causal_conv1d(x, w, {}, {}, offsets({0, 6, 10}), {});
-              }),
+  EXPECT_THAT(message([&] { causal_conv1d(x, w, {}, {}, offsets({0, 6, 10}), {}); }),
               HasSubstr("must contain every row start"));
 }
 

@@ -112,6 +112,18 @@ TEST(Linears, FollowAutocast) {
   EXPECT_CLOSE(weight.grad(), x.flatten(0, 1).sum(0).expand_as(weight), 2e-2);
 }
 
+TEST(Linears, TakeGradientsInsideAutocastToo) {
+  const auto inputs = random_inputs(at::kFloat, {2, 20, 8});
+  auto x = inputs[0].clone().set_requires_grad(true);
+  const auto y = linears(x, {inputs[1], inputs[1]});
+  const auto sum = y[0].sum() + y[1].sum();
+  at::autocast::set_autocast_enabled(at::kCPU, true);
+  sum.backward();
+  at::autocast::clear_cache();
+  at::autocast::set_autocast_enabled(at::kCPU, false);
+  EXPECT_CLOSE(x.grad(), (2 * inputs[1].sum(0)).expand_as(x), 1e-6);
+}
+
 TEST(Linears, SayWhatIsWrong) {
   const auto refusal = [](const Tensor& x, const std::vector<Tensor>& weights) -> std::string {
     try {

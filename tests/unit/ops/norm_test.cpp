@@ -229,6 +229,10 @@ TEST(RmsNorm, SaysWhatDoesNotFit) {
   EXPECT_THAT(message([&] { rms_norm(x, {}, 1e-5, {}, false, 5); }),
               HasSubstr("group_size = 5 must divide the last dimension of x, 12"));
   EXPECT_THAT(message([&] { l2_norm(at::ones({}), 1e-5, false); }), HasSubstr("no dimension"));
+  EXPECT_THAT(message([&] { l2_norm(at::ones({2}, at::kLong), 1e-5, false); }),
+              HasSubstr("l2_norm: x must be a floating-point tensor, not Long"));
+  EXPECT_THAT(message([&] { rms_norm(x, {}, -1, {}, false, {}); }),
+              HasSubstr("eps = -1 must be 0 or more"));
 }
 
 }  // namespace

@@ -1,4 +1,6 @@
 // The vector functions that all kernels share, in every instruction set that this CPU has.
+#include "ops/simd/exp_rate.h"
+#include "ops/simd/exp_sums.h"
 #include "ops/simd/probe.h"
 
 #include <ATen/ATen.h>
@@ -34,6 +36,22 @@ Probed run(Probe probe, const std::vector<float>& in) {
          out.exp2_of_product.data(), out.softplus.data(), out.softplus_slope.data(),
          out.bfloat16.data()});
   return out;
+}
+
+// Blocks of four vectors, single ones and a part of one.
+TEST(Simd, SumsOfExponentials) {
+  const auto x = at::randn({3 * 64 + 16 + 5});
+  constexpr int64_t times = 10;
+  const auto j = at::arange(times, at::kDouble) / times;
+  const auto wanted = at::exp2(x.to(at::kDouble).unsqueeze(1) * j).sum(1);
+  EXPECT_TRUE(at::allclose(exp_rate(x, times).to(at::kDouble), wanted, 1e-6));
+  const auto y = at::empty_like(x);
+  const ExpSumsArguments a{x.const_data_ptr<float>(), y.mutable_data_ptr<float>(), 0, x.numel(),
+                           times};
+  avx2::exp_sums(a);
+  EXPECT_TRUE(at::allclose(y.to(at::kDouble), wanted, 1e-6));
+  EXPECT_ANY_THROW(exp_rate(x, 0));
+  EXPECT_ANY_THROW(exp_rate(x.to(at::kDouble), times));
 }
 
 TEST(Simd, ExpIsWithinTwoUlp) {

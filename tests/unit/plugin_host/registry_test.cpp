@@ -60,7 +60,7 @@ TEST(Registry, UnknownNames) {
 TEST(Registry, RefusedPluginsAreExplainedWhenAskedFor) {
   EXPECT_THAT(creating("refused", "libtorch"), HasSubstr("was built for LibTorch 1.13.1"));
   const auto file = (test_plugins("refused") / "sdk_major.so").string();
-  EXPECT_THAT(creating("faulty", file), HasSubstr("version 9.0 of the plugin SDK"));
+  EXPECT_THAT(creating("faulty", file), HasSubstr("version 9."));
 }
 
 TEST(Registry, TwoOfOneNameAreBothNamed) {

@@ -122,8 +122,8 @@ TEST(Refusal, SaysFileBuiltForProgramAndRemedy) {
   EXPECT_THAT(why("libtorch.so"),
               AllOf(HasSubstr("libtorch.so` was built for LibTorch 1.13.1"),
                     HasSubstr("this program runs " GAMUT_LIBTORCH_VERSION), HasSubstr("cmake -S")));
-  EXPECT_THAT(why("sdk_major.so"), AllOf(HasSubstr("version 9.0 of the plugin SDK"),
-                                         HasSubstr("this program has 1."), HasSubstr("cmake -S")));
+  EXPECT_THAT(why("sdk_major.so"), AllOf(HasSubstr("version 9."), HasSubstr("this program has 1."),
+                                         HasSubstr("cmake -S")));
   EXPECT_THAT(why("sdk_minor.so"), AllOf(HasSubstr("needs version 1.99 of the plugin SDK"),
                                          HasSubstr("update this program")));
   EXPECT_THAT(why("abi.so"), AllOf(HasSubstr("libc++-x86_64"), HasSubstr(GAMUT_ABI_TAG)));
