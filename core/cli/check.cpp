@@ -73,7 +73,7 @@ OptionMap without_dropout(OptionMap options) {
 }
 
 void check_mixer(host::Registry& registry, const host::PluginInfo& info, const OptionTable& table,
-                 OptionMap options, host::ConformanceReport& report) {
+                 const OptionMap& options, host::ConformanceReport& report) {
   const bool has_width = std::any_of(table.begin(), table.end(), [](const OptionSpec& spec) {
     return spec.name == "d_model" && spec.type == OptionType::integer;
   });
