@@ -60,6 +60,14 @@ double relative_error(const at::Tensor& a, const at::Tensor& b) {
   return std::isnan(error) ? std::numeric_limits<double>::infinity() : error;
 }
 
+double error_by_length(const at::Tensor& a, const at::Tensor& b, double least) {
+  GAMUT_CHECK(a.sizes() == b.sizes(), "shape ", a.sizes(), " where ", b.sizes(), " was expected");
+  const at::Tensor expected = b.to(at::kDouble);
+  const double length = std::max(expected.norm().item<double>(), least);
+  const double error = (a.to(at::kDouble) - expected).norm().item<double>() / length;
+  return std::isnan(error) ? std::numeric_limits<double>::infinity() : error;
+}
+
 std::string expect_close(const at::Tensor& a, const at::Tensor& b, double bound,
                          const std::string& what) {
   const double error = relative_error(a, b);

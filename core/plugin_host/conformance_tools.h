@@ -19,6 +19,11 @@ std::string figure(const char* what, double value);
 // Largest difference, relative to the largest magnitude of `b`; infinite when there is a NaN.
 double relative_error(const at::Tensor& a, const at::Tensor& b);
 
+// |a - b| / |b| as vectors; infinite when there is a NaN. What narrow types are held to: a norm of
+// a small vector makes a large error of one step, but of few. `least` stands for |b| where that is
+// less.
+double error_by_length(const at::Tensor& a, const at::Tensor& b, double least = 1e-30);
+
 // The figure when within bound; throws gamut::Error that begins with `what` otherwise.
 std::string expect_close(const at::Tensor& a, const at::Tensor& b, double bound,
                          const std::string& what);
