@@ -12,14 +12,6 @@ namespace {
 constexpr double kBound = 1e-8;
 constexpr int64_t kTime = 131;
 
-at::Tensor offsets(const std::vector<int64_t>& values) {
-  return at::tensor(values, at::kLong);
-}
-
-at::Tensor steps(const at::Tensor& x, int64_t from, int64_t to) {
-  return x.slice(1, from, to);
-}
-
 // ---- lengths and documents
 
 // A shorter sequence is the beginning of a longer one; lengths around the usual chunk sizes.

@@ -58,14 +58,6 @@ using namespace conformance;
 constexpr double kBound = 1e-8;
 constexpr int64_t kTime = 150;  // beyond the usual chunk sizes and no multiple of them
 
-at::Tensor offsets(const std::vector<int64_t>& values) {
-  return at::tensor(values, at::kLong);
-}
-
-at::Tensor steps(const at::Tensor& x, int64_t from, int64_t to) {
-  return x.slice(1, from, to);
-}
-
 // ---- causality
 
 std::string future_changes_nothing(const MixerSuite& suite) {

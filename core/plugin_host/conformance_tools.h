@@ -8,10 +8,21 @@
 #include <functional>
 #include <limits>
 #include <string>
+#include <vector>
 
 #include "plugin_host/guard.h"
 
 namespace gamut::host::conformance {
+
+// Offsets of packed documents, as MixerContext::cu_seqlens.
+inline at::Tensor offsets(const std::vector<int64_t>& values) {
+  return at::tensor(values, at::kLong);
+}
+
+// Of x [batch, time, ...].
+inline at::Tensor steps(const at::Tensor& x, int64_t from, int64_t to) {
+  return x.slice(1, from, to);
+}
 
 // "what 1.2e-09".
 std::string figure(const char* what, double value);

@@ -9,11 +9,7 @@ namespace {
 
 using at::Tensor;
 using test::Fixture;
-
-struct LayerCase {
-  std::string fixture;
-  OptionMap options;
-};
+using test::LayerCase;
 
 std::vector<LayerCase> layer_cases() {
   OptionMap plain = {{"d_model", int64_t{64}}, {"n_heads", int64_t{4}}, {"head_dim", int64_t{12}}};
@@ -23,31 +19,8 @@ std::vector<LayerCase> layer_cases() {
   return {{"layer_gdn", plain}, {"layer_gdn_neg_grouped", grouped}};
 }
 
-void expect_fixture(const LayerCase& layer, at::ScalarType dtype, double values, double gradients) {
-  SCOPED_TRACE(layer.fixture);
-  const Fixture f(layer.fixture, dtype);
-  auto mixer = test::make_mixer("gdn", layer.options);
-  test::convert(*mixer, dtype);
-  for (const auto& p : mixer->parameters()) {
-    const c10::NoGradGuard no_grad;
-    auto tensor = p.tensor;
-    tensor.copy_(f["w." + p.name]);
-  }
-  const auto x = f["x"].clone().set_requires_grad(true);
-  const auto y = test::forward(*mixer, x);
-  EXPECT_CLOSE(y, f["y"], values);
-  y.backward(f["dy"]);
-  EXPECT_CLOSE(x.grad(), f["dx"], gradients);
-  for (const auto& p : mixer->parameters()) {
-    EXPECT_LE(test::relative_error(p.tensor.grad(), f["dw." + p.name]), gradients) << p.name;
-  }
-}
-
 TEST(GdnLayer, EqualsTheFixtures) {
-  for (const auto& layer : layer_cases()) {
-    expect_fixture(layer, at::kDouble, 2e-7, 2e-7);
-    expect_fixture(layer, at::kFloat, 1e-5, 2e-5);
-  }
+  test::expect_layers("gdn", layer_cases());
 }
 
 TEST(GdnLayer, HasTheFlaLayersTensors) {

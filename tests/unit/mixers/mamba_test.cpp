@@ -11,11 +11,7 @@ namespace {
 
 using at::Tensor;
 using test::Fixture;
-
-struct LayerCase {
-  std::string fixture;
-  OptionMap options;
-};
+using test::LayerCase;
 
 std::vector<LayerCase> layer_cases() {
   const OptionMap first = {{"d_model", int64_t{64}}};
@@ -29,37 +25,8 @@ std::vector<LayerCase> layer_cases() {
   return {{"layer_mamba1", first}, {"layer_mamba2", second}, {"layer_mamba2_grouped", grouped}};
 }
 
-std::unique_ptr<Mixer> from_fixture(const LayerCase& layer, const Fixture& f,
-                                    at::ScalarType dtype) {
-  auto mixer = test::make_mixer("mamba", layer.options);
-  test::convert(*mixer, dtype);
-  const c10::NoGradGuard no_grad;
-  for (const auto& p : mixer->parameters()) {
-    auto tensor = p.tensor;
-    tensor.copy_(f["w." + p.name]);
-  }
-  return mixer;
-}
-
-void expect_fixture(const LayerCase& layer, at::ScalarType dtype, double values, double gradients) {
-  SCOPED_TRACE(layer.fixture);
-  const Fixture f(layer.fixture, dtype);
-  const auto mixer = from_fixture(layer, f, dtype);
-  const auto x = f["x"].clone().set_requires_grad(true);
-  const auto y = test::forward(*mixer, x);
-  EXPECT_CLOSE(y, f["y"], values);
-  y.backward(f["dy"]);
-  EXPECT_CLOSE(x.grad(), f["dx"], gradients);
-  for (const auto& p : mixer->parameters()) {
-    EXPECT_LE(test::relative_error(p.tensor.grad(), f["dw." + p.name]), gradients) << p.name;
-  }
-}
-
 TEST(MambaLayer, EqualsTheFixtures) {
-  for (const auto& layer : layer_cases()) {
-    expect_fixture(layer, at::kDouble, 2e-7, 2e-7);
-    expect_fixture(layer, at::kFloat, 1e-5, 2e-5);
-  }
+  test::expect_layers("mamba", layer_cases());
 }
 
 TEST(MambaLayer, HasTheLibrarysTensors) {
