@@ -41,7 +41,8 @@ dll::shared_library& open(const std::filesystem::path& path) {
 void check_record(const GamutPluginRecord& record, const PluginTag& tag,
                   const std::filesystem::path& path) {
   const std::string file = "`" + path.string() + "`";
-  GAMUT_CHECK(record.magic == GAMUT_PLUGIN_MAGIC && record.struct_size >= sizeof(GamutPluginRecord),
+  GAMUT_CHECK(record.magic == GAMUT_PLUGIN_MAGIC &&
+                  record.struct_size >= offsetof(GamutPluginRecord, query),  // what 1.0 had
               file, " has a damaged plugin record; build it again");
   for (const char* field : {record.libtorch_version, record.abi_tag, record.kind, record.name,
                             record.version, record.description}) {

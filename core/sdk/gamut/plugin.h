@@ -6,7 +6,8 @@
 //     GAMUT_TOKENIZER(...)     GAMUT_OPTIMIZER(...)
 //
 // where Class has `static gamut::OptionTable options()` and a constructor
-// `Class(const gamut::Options&, gamut::Host&)`.
+// `Class(const gamut::Options&, gamut::Host&)`. What a plugin can do without an object of Class,
+// such as training a tokenizer, it offers by `static void* plugin_query(std::string_view id)`.
 #pragma once
 
 #include <gamut/mixer.h>
@@ -51,6 +52,17 @@ using MixerFactory = FactoryOf<Mixer>;
 using TokenizerFactory = FactoryOf<Tokenizer>;
 using OptimizerFactory = FactoryOf<Optimizer>;
 
+namespace detail {
+template <class Class, class = void>
+struct PluginQuery {
+  static void* find(std::string_view /*id*/) { return nullptr; }
+};
+template <class Class>
+struct PluginQuery<Class, std::void_t<decltype(Class::plugin_query(std::string_view()))>> {
+  static void* find(std::string_view id) { return Class::plugin_query(id); }
+};
+}  // namespace detail
+
 }  // namespace gamut
 
 extern "C" {
@@ -69,6 +81,9 @@ struct GamutPluginRecord {
   const char* description;  // one line
   // The first C++ that runs: a static FactoryOf<kind>, as its Factory base; never null, may throw.
   const gamut::Factory* (*factory)();
+  // Since 1.2: a capability of the plugin as a whole by its id, or null. Lives as long as the
+  // process.
+  void* (*query)(const char* id);
 };
 }
 
@@ -98,6 +113,9 @@ struct GamutPluginRecord {
     static const auto* factory = new GamutFactory; /* never destroyed: see Factory */     \
     return factory;                                                                       \
   }                                                                                       \
+  void* gamut_plugin_query(const char* id) {                                              \
+    return ::gamut::detail::PluginQuery<Class>::find(id);                                 \
+  }                                                                                       \
   __attribute__((used, section(GAMUT_PLUGIN_SECTION))) const char gamut_tag[] =           \
       GAMUT_DETAIL_TAG(kind, name, version, description);                                 \
   }                                                                                       \
@@ -112,7 +130,8 @@ struct GamutPluginRecord {
                                           name,                                           \
                                           version,                                        \
                                           description,                                    \
-                                          &gamut_factory};
+                                          &gamut_factory,                                 \
+                                          &gamut_plugin_query};
 
 #define GAMUT_MIXER(Class, name, version, description) \
   GAMUT_DETAIL_PLUGIN(Mixer, Class, "mixer", name, version, description)

@@ -7,7 +7,7 @@
 
 // A plugin runs on a host of the same major and of the same or a newer minor version.
 #define GAMUT_SDK_VERSION_MAJOR 1
-#define GAMUT_SDK_VERSION_MINOR 1
+#define GAMUT_SDK_VERSION_MINOR 2
 
 #define GAMUT_STRINGIFY_(x) #x
 #define GAMUT_STRINGIFY(x) GAMUT_STRINGIFY_(x)
