@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/weights_op.h"
 #include "script/json.h"
 #include "script/table_fields.h"
 #include "script/tensor.h"
@@ -276,6 +277,7 @@ int supersede_after(lua_State* L) {
 }  // namespace
 
 int open_safetensors(lua_State* L) {
+  checkpoint::link_operators();  // what plugins read weights with
   const luaL_Reg functions[] = {{"save", guard<save_tensors>},
                                 {"load", guard<load_tensors>},
                                 {"header", guard<header>},
