@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "script/interpreter.h"
+#include "script/signals.h"
 
 namespace gamut::cli {
 
@@ -37,8 +38,14 @@ int report(const script::ScriptError& error);
 // A remark for the user on stderr.
 void remark(const std::string& message);
 
+// Runs one line of Lua that gets `arguments` as `...`; errors are told as report() tells them.
+int run_line(const Context& context, const char* line, const std::vector<std::string>& arguments,
+             script::OnSignal on_signal = script::OnSignal::raise);
+
 void add_check(CLI::App& app, Context& context);
 void add_compare(CLI::App& app, Context& context);
+void add_data(CLI::App& app, Context& context);
+void add_data_prepare(CLI::App& data, Context& context);
 void add_exec(CLI::App& app, Context& context);
 void add_repl(CLI::App& app, Context& context);
 void add_stubs(CLI::App& app, Context& context);

@@ -107,6 +107,7 @@ int run(int argc, char** argv) {
   add_check(app, context);
   add_new(app, context);
   add_run(app, context);
+  add_data(app, context);
   add_report(app, context);
   add_compare(app, context);
   app.failure_message(usage_message);

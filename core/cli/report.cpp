@@ -1,33 +1,8 @@
 // gamut report RUN_DIR: writes report.html of a run folder, also of one that is still going or has
 // crashed. gamut compare RUN_DIR RUN_DIR...: one page with several runs side by side.
-#include <cstring>
-
 #include "cli/cli.h"
-#include "script/signals.h"
 
 namespace gamut::cli {
-namespace {
-
-// Runs one line of Lua that gets `arguments` as `...`.
-int run_line(const Context& context, const char* line, const std::vector<std::string>& arguments) {
-  script::Interpreter::Options options;
-  options.full_traceback = context.full_traceback;
-  script::Interpreter interpreter(options);
-  lua_State* L = interpreter.state();
-  script::handle_signals(L, script::OnSignal::raise);
-  luaL_loadbuffer(L, line, std::strlen(line), "=gamut");
-  luaL_checkstack(L, static_cast<int>(arguments.size()), "too many runs");
-  for (const std::string& argument : arguments) {
-    lua_pushlstring(L, argument.data(), argument.size());
-  }
-  script::ScriptError error;
-  const bool done = interpreter.call(static_cast<int>(arguments.size()), 0, error);
-  // The chain of calls would be the library's own; the user has no script here.
-  if (!context.full_traceback) error.traceback.clear();
-  return done ? kSuccess : report(error);
-}
-
-}  // namespace
 
 void add_report(CLI::App& app, Context& context) {
   auto* verb = app.add_subcommand("report", "Write report.html of a run folder again");
