@@ -21,6 +21,7 @@ local data = strict("gamut.data", {
   batches = require "gamut.data.loader",
   text_corpus = corpus.text_corpus,
   default_text = corpus.default_text,
+  patterns = require "gamut.data.patterns",
 })
 
 ---Shards in the format of Parameter Golf as one sequence of tokens.

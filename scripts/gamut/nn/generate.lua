@@ -11,6 +11,7 @@ local evaluating = require "gamut.evaluating"
 ---@class gamut.nn.GenerateOptions : gamut.nn.SampleOptions
 ---@field steps integer
 ---@field seed? integer
+---@field on_logits? fun(logits: gamut.Tensor, step: integer): gamut.Tensor
 ---@field on_step? fun(ids: gamut.Tensor, step: integer): gamut.Tensor|false|nil
 
 local generate = {}
@@ -74,13 +75,15 @@ function generate.sample(logits, options)
 end
 
 local GENERATE_OPTIONS = {
-  steps = true, temperature = true, top_k = true, top_p = true, generator = true, seed = true, on_step = true,
+  steps = true, temperature = true, top_k = true, top_p = true, generator = true, seed = true,
+  on_logits = true, on_step = true,
 }
 
 ---Continues a prompt: [batch, time] or [batch, codebooks, time] in, the same with `steps` more out.
 ---
 ---`seed` makes a generator of its own, so the run's random numbers stay as they are; a `generator` may be
----given instead. `on_step(ids, step)` sees the ids [batch] or [batch, codebooks] of each step from 0,
+---given instead. `on_logits(logits, step)` may change what is drawn from, [batch, ids] or [batch,
+---codebooks, ids]; minus infinity is never drawn. `on_step(ids, step)` sees the ids [batch] or [batch, codebooks] of each step from 0,
 ---and may return others to take in their place, or false to stop.
 ---@param model gamut.nn.Module with new_state and next_logits, such as nn.Decoder
 ---@param prompt gamut.Tensor int64
@@ -107,7 +110,9 @@ function generate.generate(model, prompt, options)
     local pieces, input = { prompt }, prompt
     for step = 0, options.steps - 1 do
       local ids = gamut.scope(function()
-        return draw(model:next_logits(input, { state = state }), settings)
+        local logits = model:next_logits(input, { state = state })
+        if options.on_logits then logits = options.on_logits(logits, step) end
+        return draw(logits, settings)
       end)
       local changed = options.on_step and options.on_step(ids, step)
       if changed == false then break end
