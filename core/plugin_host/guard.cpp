@@ -1,4 +1,4 @@
-// Wrappers of the three contracts that pass each call on inside `guarded`.
+// Wrappers of mixers and optimizers that pass each call on inside `guarded`.
 #include "plugin_host/guard.h"
 
 #include <gamut/encoder_memory.h>
@@ -43,53 +43,6 @@ class GuardedMixer final : public Mixer, public MemoryReader {
   Label label_;
 };
 
-class GuardedStreamEncoder final : public StreamEncoder {
- public:
-  GuardedStreamEncoder(std::unique_ptr<StreamEncoder> encoder, Label label)
-      : encoder_(std::move(encoder)), label_(std::move(label)) {}
-  at::Tensor push(const RawData& piece) override {
-    return guarded(label_, "streaming encode", [&] { return encoder_->push(piece); });
-  }
-  at::Tensor finish() override {
-    return guarded(label_, "streaming encode", [&] { return encoder_->finish(); });
-  }
-
- private:
-  std::unique_ptr<StreamEncoder> encoder_;
-  Label label_;
-};
-
-class GuardedTokenizer final : public Tokenizer {
- public:
-  GuardedTokenizer(std::unique_ptr<Tokenizer> tokenizer, Label label)
-      : tokenizer_(std::move(tokenizer)), label_(std::move(label)) {}
-  TokenizerInfo info() const override {
-    return guarded(label_, "info", [&] { return tokenizer_->info(); });
-  }
-  at::Tensor encode(const RawData& data) override {
-    return guarded(label_, "encode", [&] { return tokenizer_->encode(data); });
-  }
-  RawData decode(const at::Tensor& codes) override {
-    return guarded(label_, "decode", [&] { return tokenizer_->decode(codes); });
-  }
-  std::unique_ptr<StreamEncoder> new_encoder() override {
-    auto encoder = guarded(label_, "new_encoder", [&] { return tokenizer_->new_encoder(); });
-    GAMUT_CHECK(encoder, label_.text(), " failed in new_encoder: it returned nothing");
-    return std::make_unique<GuardedStreamEncoder>(std::move(encoder), label_);
-  }
-  at::Tensor byte_counts(const at::Tensor& previous, const at::Tensor& target) override {
-    return guarded(label_, "byte_counts",
-                   [&] { return tokenizer_->byte_counts(previous, target); });
-  }
-  void* query(std::string_view id) override {
-    return guarded(label_, "query", [&] { return tokenizer_->query(id); });
-  }
-
- private:
-  std::unique_ptr<Tokenizer> tokenizer_;
-  Label label_;
-};
-
 class GuardedOptimizer final : public Optimizer {
  public:
   GuardedOptimizer(std::unique_ptr<Optimizer> optimizer, Label label)
@@ -124,9 +77,6 @@ std::string Label::text() const {
 
 std::unique_ptr<Mixer> guard(std::unique_ptr<Mixer> mixer, Label label) {
   return std::make_unique<GuardedMixer>(std::move(mixer), std::move(label));
-}
-std::unique_ptr<Tokenizer> guard(std::unique_ptr<Tokenizer> tokenizer, Label label) {
-  return std::make_unique<GuardedTokenizer>(std::move(tokenizer), std::move(label));
 }
 std::unique_ptr<Optimizer> guard(std::unique_ptr<Optimizer> optimizer, Label label) {
   return std::make_unique<GuardedOptimizer>(std::move(optimizer), std::move(label));

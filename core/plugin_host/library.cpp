@@ -58,9 +58,15 @@ void check_record(const GamutPluginRecord& record, const PluginTag& tag,
               said.kind, " `", said.name, "`); build it again");
 }
 
+// Null where the record is too short to have the field: what lies there is not the plugin's word.
+void* (*query_of(const GamutPluginRecord& record))(const char*) {
+  constexpr size_t kEnd = offsetof(GamutPluginRecord, query) + sizeof record.query;
+  return record.struct_size >= kEnd ? record.query : nullptr;
+}
+
 }  // namespace
 
-const Factory& open_plugin(const std::filesystem::path& path, const PluginTag& tag) {
+OpenPlugin open_plugin(const std::filesystem::path& path, const PluginTag& tag) {
   auto& library = open(path);
   GAMUT_CHECK(library.has(GAMUT_PLUGIN_SYMBOL), "`", path.string(),
               "` does not export `" GAMUT_PLUGIN_SYMBOL
@@ -70,7 +76,7 @@ const Factory& open_plugin(const std::filesystem::path& path, const PluginTag& t
   const Label label{tag.kind, tag.name, tag.version, path.string()};
   const Factory* factory = guarded(label, "its factory", [&] { return record.factory(); });
   GAMUT_CHECK(factory, label.text(), " failed in its factory: it returned nothing");
-  return *factory;
+  return {factory, query_of(record)};
 }
 
 }  // namespace gamut::host

@@ -3,7 +3,6 @@
 
 #include <cstdio>
 
-#include "plugin_host/library.h"
 #include "plugin_host/options_check.h"
 #include "text/nearest.h"
 
@@ -119,13 +118,13 @@ void Registry::refuse_unknown(const std::string& kind, const std::string& name) 
                    : ""));
 }
 
-const Factory& Registry::factory(Entry& entry) {
+const OpenPlugin& Registry::open(Entry& entry) {
   GAMUT_CHECK(entry.info.problem.empty(), entry.info.problem);
-  if (!entry.factory) {
-    entry.factory = &open_plugin(entry.info.path, entry.tag);
+  if (!entry.open.factory) {
+    entry.open = open_plugin(entry.info.path, entry.tag);
     entry.info.is_open = true;
   }
-  return *entry.factory;
+  return entry.open;
 }
 
 PluginInfo Registry::find(const std::string& kind, const std::string& name) {
@@ -137,14 +136,24 @@ OptionTable Registry::options(const std::string& kind, const std::string& name) 
   if (kind == "mixer" && script != script_mixers_.end()) return script->second.table;
   Entry& found = entry(kind, name);
   const Label label{kind, found.info.name, found.info.version, found.info.path.string()};
-  return guarded(label, "options", [&] { return factory(found).options(); });
+  return guarded(label, "options", [&] { return open(found).factory->options(); });
+}
+
+void* Registry::query(const std::string& kind, const std::string& name, const char* id) {
+  if (kind == "mixer" && script_mixers_.count(name)) return nullptr;
+  Entry& found = entry(kind, name);
+  const auto& info = found.info;
+  const auto query = open(found).query;
+  if (!query) return nullptr;
+  return guarded({info.kind, info.name, info.version, info.path.string()}, "query",
+                 [&] { return query(id); });
 }
 
 template <class Kind>
 std::unique_ptr<Kind> Registry::create(Entry& entry, const Options& options) {
   const auto& info = entry.info;
   const Label label{info.kind, info.name, info.version, info.path.string()};
-  const auto* maker = dynamic_cast<const FactoryOf<Kind>*>(&factory(entry));
+  const auto* maker = dynamic_cast<const FactoryOf<Kind>*>(open(entry).factory);
   GAMUT_CHECK(maker, label.text(), " has a factory of another kind; build it again");
   auto made = guarded(label, "construction", [&] { return maker->create(options, *this); });
   GAMUT_CHECK(made, label.text(), " failed in construction: it returned nothing");

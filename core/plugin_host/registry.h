@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "plugin_host/guard.h"
+#include "plugin_host/library.h"
 #include "plugin_host/search_path.h"
 #include "plugin_host/tag.h"
 
@@ -53,6 +54,10 @@ class Registry : public Host {
 
   std::unique_ptr<Mixer> create_mixer(const std::string& name, const OptionMap& options) override;
   std::unique_ptr<Tokenizer> create_tokenizer(const std::string& name, const OptionMap& options);
+  // A capability of the plugin as a whole by its id, such as TokenizerTrainer::kId; null when it
+  // has none. Lives as long as the process.
+  void* query(const std::string& kind, const std::string& name, const char* id);
+
   // Options of a group override `defaults`, which are common to all groups.
   std::unique_ptr<Optimizer> create_optimizer(const std::string& name,
                                               const std::vector<GroupRequest>& groups,
@@ -70,8 +75,8 @@ class Registry : public Host {
   struct Entry {
     PluginInfo info;
     PluginTag tag;
-    const Factory* factory = nullptr;  // once opened
-    bool on_path = true;               // otherwise only asked for by its path
+    OpenPlugin open;      // once opened
+    bool on_path = true;  // otherwise only asked for by its path
   };
   struct ScriptMixer {
     OptionTable table;
@@ -82,7 +87,7 @@ class Registry : public Host {
   Entry& entry_at(const std::string& kind, const std::filesystem::path& path);
   Entry& entry(const std::string& kind, const std::string& name);
   [[noreturn]] void refuse_unknown(const std::string& kind, const std::string& name);
-  const Factory& factory(Entry& entry);
+  const OpenPlugin& open(Entry& entry);
   template <class Kind>
   std::unique_ptr<Kind> create(Entry& entry, const Options& options);
 
