@@ -31,6 +31,13 @@ constexpr const char* kPoints[] = {
     "checkpoint.prune",     // before an old step gets its name taken away
     "checkpoint.remove",    // before its files, or leftovers, are removed
     "checkpoint.done",      // save is about to return
+    "prepare.record",       // before a finished unit of a data set is written to the journal
+    "prepare.recorded",     // it stands there
+    "prepare.sync",         // before the journal is flushed to disk
+    "prepare.shards",       // all units are finished, no shard begun
+    "prepare.rename",       // before each file of the finished set gets its name
+    "prepare.manifest",     // all stand but the manifest
+    "prepare.done",         // it stands too, the journal is not removed yet
 };
 
 struct Fault {

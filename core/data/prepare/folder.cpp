@@ -1,0 +1,117 @@
+// Renames within one file system, each file flushed before.
+#include "data/prepare/folder.h"
+
+#include <fcntl.h>
+#include <gamut/error.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "files/file.h"
+
+namespace gamut::data {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kWork = ".prepare";
+constexpr const char* kManifest = "manifest.json";
+
+std::vector<fs::path> files_in(const fs::path& folder) {
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(folder)) files.push_back(entry.path());
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+// What complete() gives names to; a killed one leaves such files without a manifest.
+bool is_ours(const fs::path& path) {
+  const std::string name = path.filename().string();
+  const auto begins = [&](const char* word) { return name.rfind(word, 0) == 0; };
+  return name == kWork || name == "sources.jsonl" || name == "skipped.jsonl" || begins("train_") ||
+         begins("val_") || begins("test_");
+}
+
+void check_is_ours(const fs::path& out) {
+  const bool begun = fs::exists(out / kWork);
+  for (const fs::path& file : files_in(out)) {
+    GAMUT_CHECK(begun && is_ours(file), "the folder ", out.string(), " holds ",
+                file.filename().string(),
+                ", which is no part of a preparation; name a folder that is new or empty");
+  }
+}
+
+void rename_or_fail(const fs::path& from, const fs::path& to) {
+  files::pass_fault("prepare.rename", to);
+  if (rename(from.c_str(), to.c_str()) != 0) files::fail("put in place", to, errno);
+}
+
+// A descriptor with the lock on it, or -1 where another process has it.
+int try_lock(const fs::path& path) {
+  const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (descriptor < 0) files::fail("open", path, errno);
+  if (flock(descriptor, LOCK_EX | LOCK_NB) == 0) return descriptor;
+  const int error = errno;
+  ::close(descriptor);
+  // Some network file systems have no locks; one process at a time is then the user's care.
+  if (error != EWOULDBLOCK) files::fail("lock", path, error);
+  return -1;
+}
+
+}  // namespace
+
+PrepareFolder::PrepareFolder(fs::path out) : out_(std::move(out)), work_(out_ / kWork) {
+  std::error_code failed;
+  fs::create_directories(out_, failed);
+  if (failed) files::fail("create", out_, failed.value());
+  check_is_ours(out_);
+  fs::create_directories(work_, failed);
+  if (failed) files::fail("create", work_, failed.value());
+  lock_ = try_lock(work_ / "lock");
+  GAMUT_CHECK(lock_ >= 0, "another process is preparing data in ", out_.string(),
+              "; wait for it, or name another folder");
+}
+
+PrepareFolder::~PrepareFolder() {
+  if (lock_ >= 0) ::close(lock_);
+}
+
+fs::path PrepareFolder::new_shards() const {
+  fs::remove_all(work_ / "shards");
+  fs::create_directories(work_ / "shards");
+  return work_ / "shards";
+}
+
+void PrepareFolder::complete(const nlohmann::json& manifest) {
+  for (const fs::path& file : files_in(out_)) {
+    if (file != work_ && is_ours(file))
+      fs::remove(file);  // of an earlier process that came this far
+  }
+  const fs::path shards = work_ / "shards";
+  for (const fs::path& file : files_in(shards)) rename_or_fail(file, out_ / file.filename());
+  files::sync_folder(out_);
+  files::pass_fault("prepare.manifest", out_);
+  const std::string text = manifest.dump(2) + "\n";
+  files::OutputFile file(shards / kManifest);
+  file.write(text.data(), text.size());
+  file.finish();
+  rename_or_fail(shards / kManifest, out_ / kManifest);
+  files::sync_folder(out_);
+  files::pass_fault("prepare.done", out_);
+  fs::remove_all(work_);
+}
+
+void remove_leftovers(const fs::path& out) {
+  if (!fs::exists(out / kWork)) return;
+  const int lock = try_lock(out / kWork / "lock");
+  if (lock < 0) return;  // its owner removes it
+  fs::remove_all(out / kWork);
+  ::close(lock);
+}
+
+}  // namespace gamut::data
