@@ -5,6 +5,7 @@
 
 #include "ops/activation/activation.h"
 #include "ops/causal_conv1d/causal_conv1d.h"
+#include "ops/conv1d/conv1d.h"
 #include "ops/cross_entropy/cross_entropy.h"
 #include "ops/gated_delta_rule/gated_delta_rule.h"
 #include "ops/linears/linears.h"
@@ -27,6 +28,18 @@ TORCH_LIBRARY_FRAGMENT(gamut, library) {
       "Tensor? initial_state=None, Tensor? cu_seqlens=None, str? activation=None) "
       "-> (Tensor output, Tensor final_state)",
       causal_conv1d_reference);
+  library.def(
+      "conv1d(Tensor x, Tensor packed, Tensor? bias=None, *, int outputs, "
+      "int stride=1, int dilation=1, int left=0, int right=0, str? activation=None, "
+      "Tensor? alpha=None, Tensor? residual=None, bool tanh=False) -> Tensor",
+      conv1d);
+  library.def(
+      "conv1d_reference(Tensor x, Tensor packed, Tensor? bias=None, *, int outputs, "
+      "int stride=1, int dilation=1, int left=0, int right=0, str? activation=None, "
+      "Tensor? alpha=None, Tensor? residual=None, bool tanh=False) -> Tensor",
+      conv1d_reference);
+  library.def("conv1d_pack(Tensor weight) -> Tensor", conv1d_pack);
+  library.def("conv_transpose1d_pack(Tensor weight, int stride) -> Tensor", conv_transpose1d_pack);
   library.def(
       "cross_entropy(Tensor logits, Tensor targets, *, int ignore_index=-100, "
       "float label_smoothing=0.0, float softcap=0.0) -> Tensor",

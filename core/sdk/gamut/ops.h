@@ -3,6 +3,7 @@
 #pragma once
 
 #include <gamut/ops/causal_conv1d.h>
+#include <gamut/ops/conv1d.h>
 #include <gamut/ops/gated_delta_rule.h>
 #include <gamut/ops/l2_norm.h>
 #include <gamut/ops/linears.h>
