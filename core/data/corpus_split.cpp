@@ -11,13 +11,6 @@ namespace {
 
 constexpr size_t kPiece = size_t{1} << 20;
 
-// Uniform in [0, 1).
-double position_of(const Document& document, uint64_t seed) {
-  const std::string hash = files::xxh3_hex(document.name.data(), document.name.size());
-  const uint64_t bits = mix64(std::stoull(hash.substr(0, 16), nullptr, 16) ^ mix64(seed));
-  return static_cast<double>(bits >> 11) * 0x1p-53;
-}
-
 int64_t text_bytes(const Document& document) {
   DocumentReader reader(document);
   int64_t total = 0;
@@ -29,11 +22,17 @@ int64_t text_bytes(const Document& document) {
 
 }  // namespace
 
+double split_position(const std::string& name, uint64_t seed) {
+  const std::string hash = files::xxh3_hex(name.data(), name.size());
+  const uint64_t bits = mix64(std::stoull(hash.substr(0, 16), nullptr, 16) ^ mix64(seed));
+  return static_cast<double>(bits >> 11) * 0x1p-53;
+}
+
 std::vector<bool> hold_out(const std::vector<Document>& documents, double share, uint64_t seed) {
   std::vector<bool> held(documents.size(), false);
   if (share <= 0 || documents.empty()) return held;
   std::vector<double> positions;
-  for (const auto& document : documents) positions.push_back(position_of(document, seed));
+  for (const auto& document : documents) positions.push_back(split_position(document.name, seed));
   for (size_t i = 0; i < positions.size(); ++i) held[i] = positions[i] < share;
   const auto first = std::min_element(positions.begin(), positions.end()) - positions.begin();
   const auto last = std::max_element(positions.begin(), positions.end()) - positions.begin();

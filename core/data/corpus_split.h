@@ -2,11 +2,16 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "data/documents.h"
 
 namespace gamut::data {
+
+// Where a name stands in [0, 1), uniform: held out is what lies below a share. It depends on
+// nothing but name and seed, so that adding documents moves no other.
+double split_position(const std::string& name, uint64_t seed);
 
 // For each document, whether it is held out: its hash, made from name and seed, lies in the first
 // `share` of all hashes. With two documents or more and 0 < share < 1, neither side is left empty.
