@@ -9,6 +9,7 @@
 #include "ops/cross_entropy/cross_entropy.h"
 #include "ops/gated_delta_rule/gated_delta_rule.h"
 #include "ops/linears/linears.h"
+#include "ops/lstm/lstm.h"
 #include "ops/newton_schulz/newton_schulz.h"
 #include "ops/norm/norm.h"
 #include "ops/rope/rope.h"
@@ -72,6 +73,18 @@ TORCH_LIBRARY_FRAGMENT(gamut, library) {
       linear_cross_entropy_reference);
   library.def("linears(Tensor x, Tensor[] weights) -> Tensor[]", linears);
   library.def("linears_reference(Tensor x, Tensor[] weights) -> Tensor[]", linears_reference);
+  library.def(
+      "lstm(Tensor x, Tensor[] packed, Tensor? h=None, Tensor? c=None) "
+      "-> (Tensor y, Tensor h_out, Tensor c_out)",
+      lstm);
+  library.def(
+      "lstm_pack(Tensor weight_ih, Tensor weight_hh, Tensor? bias_ih=None, Tensor? bias_hh=None) "
+      "-> Tensor[]",
+      lstm_pack);
+  library.def(
+      "lstm_reference(Tensor x, Tensor[] packed, Tensor? h=None, Tensor? c=None) "
+      "-> (Tensor y, Tensor h_out, Tensor c_out)",
+      lstm_reference);
   library.def(
       "newton_schulz(Tensor[] matrices, float[] coefficients, *, float safety=1.0, "
       "float eps=1e-07, ScalarType? dtype=None) -> Tensor[]",

@@ -7,6 +7,7 @@
 #include <gamut/ops/gated_delta_rule.h>
 #include <gamut/ops/l2_norm.h>
 #include <gamut/ops/linears.h>
+#include <gamut/ops/lstm.h>
 #include <gamut/ops/newton_schulz.h>
 #include <gamut/ops/rms_norm.h>
 #include <gamut/ops/rope.h>
