@@ -7,16 +7,19 @@
 
 namespace gamut::data {
 
-Prefetcher::Prefetcher(BatchSource source, int64_t depth)
+template <class Source>
+Prefetcher<Source>::Prefetcher(Source source, int64_t depth)
     : source_(std::move(source)), depth_(static_cast<size_t>(depth)) {
   GAMUT_CHECK(depth >= 0 && depth <= 1024, "prefetch must be 0 to 1024 batches, got ", depth);
 }
 
-Prefetcher::~Prefetcher() {
+template <class Source>
+Prefetcher<Source>::~Prefetcher() {
   stop();
 }
 
-Batch Prefetcher::next() {
+template <class Source>
+typename Prefetcher<Source>::Batch Prefetcher<Source>::next() {
   if (depth_ == 0) {
     Batch batch = source_.at(position_);
     position_ = batch.position;
@@ -37,17 +40,20 @@ Batch Prefetcher::next() {
   return std::move(item.batch);
 }
 
-void Prefetcher::seek(int64_t position) {
+template <class Source>
+void Prefetcher<Source>::seek(int64_t position) {
   GAMUT_CHECK(position >= 0, "a data position is 0 or more, got ", position);
   stop();
   position_ = position;
 }
 
-void Prefetcher::start() {
+template <class Source>
+void Prefetcher<Source>::start() {
   thread_ = std::thread([this, position = position_] { produce(position); });
 }
 
-void Prefetcher::stop() {
+template <class Source>
+void Prefetcher<Source>::stop() {
   if (!thread_.joinable()) return;
   {
     const std::lock_guard lock(mutex_);
@@ -59,7 +65,8 @@ void Prefetcher::stop() {
   ready_.clear();
 }
 
-void Prefetcher::produce(int64_t position) {
+template <class Source>
+void Prefetcher<Source>::produce(int64_t position) {
   for (bool failed = false; !failed;) {
     Item item;
     try {
@@ -77,5 +84,8 @@ void Prefetcher::produce(int64_t position) {
     changed_.notify_one();
   }
 }
+
+template class Prefetcher<BatchSource>;
+template class Prefetcher<CodeBatchSource>;
 
 }  // namespace gamut::data

@@ -8,18 +8,25 @@
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 #include "data/batches.h"
+#include "data/codes/batches.h"
 
 namespace gamut::data {
 
 // Serves the batches of a source from a position on. The position is that of the next batch to be
 // served, whatever lies ready: saving it and seeking to it later gives the same batches with any
 // depth. Used by one thread.
+//
+// A source gives the batch at a position, `at(position)`, and that has the `position` after it.
+template <class Source>
 class Prefetcher {
  public:
+  using Batch = decltype(std::declval<const Source&>().at(0));
+
   // `depth` batches at most lie ready; with 0 there is no thread.
-  Prefetcher(BatchSource source, int64_t depth);
+  Prefetcher(Source source, int64_t depth);
   ~Prefetcher();
   Prefetcher(const Prefetcher&) = delete;
   Prefetcher& operator=(const Prefetcher&) = delete;
@@ -28,7 +35,7 @@ class Prefetcher {
   Batch next();
   int64_t position() const { return position_; }
   void seek(int64_t position);
-  const BatchSource& source() const { return source_; }
+  const Source& source() const { return source_; }
 
  private:
   struct Item {
@@ -40,7 +47,7 @@ class Prefetcher {
   void stop();
   void produce(int64_t position);
 
-  BatchSource source_;
+  Source source_;
   size_t depth_;
   int64_t position_ = 0;
 
@@ -50,5 +57,8 @@ class Prefetcher {
   std::deque<Item> ready_;
   bool stopping_ = false;
 };
+
+extern template class Prefetcher<BatchSource>;
+extern template class Prefetcher<CodeBatchSource>;
 
 }  // namespace gamut::data

@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "files/hash.h"
+#include "data/fingerprint.h"
 
 namespace gamut::data {
 namespace {
@@ -35,17 +35,6 @@ uint16_t widen(const uint16_t* ids, int64_t count, int64_t* out) {
 void check_ids(const Shard& shard, const uint16_t* ids, int64_t count, int64_t vocab_size) {
   const auto* bad = std::find_if(ids, ids + count, [&](uint16_t id) { return id >= vocab_size; });
   if (bad != ids + count) refuse_id(shard, bad, vocab_size);
-}
-
-std::string content_hash(const Shard& shard) {
-  constexpr int64_t kWhole = int64_t{16} << 20, kPiece = int64_t{64} << 10, kPieces = 16;
-  if (shard.file_bytes() <= kWhole) return files::xxh3_hex(shard.bytes(), shard.file_bytes());
-  std::string hashes;
-  for (int64_t i = 0; i <= kPieces; ++i) {
-    const int64_t offset = (shard.file_bytes() - kPiece) / kPieces * i;
-    hashes += files::xxh3_hex(shard.bytes() + offset, kPiece);
-  }
-  return files::xxh3_hex(hashes.data(), hashes.size());
 }
 
 }  // namespace
@@ -86,10 +75,9 @@ void TokenSet::verify() const {
 std::string TokenSet::fingerprint() const {
   std::string lines;
   for (const auto& shard : shards_) {
-    lines += c10::str(shard->path().filename().string(), " ", shard->file_bytes(), " ",
-                      content_hash(*shard), "\n");
+    lines += fingerprint_line(shard->path(), shard->bytes(), shard->file_bytes());
   }
-  return "xxh3:" + files::xxh3_hex(lines.data(), lines.size());
+  return fingerprint_of(lines);
 }
 
 std::vector<fs::path> match_pattern(const std::string& pattern) {

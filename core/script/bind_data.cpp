@@ -23,7 +23,7 @@ struct SetObject {
 };
 struct LoaderObject {
   static constexpr const char* kName = "gamut.BatchLoader";
-  std::unique_ptr<data::Prefetcher> prefetcher;
+  std::unique_ptr<data::Prefetcher<data::BatchSource>> prefetcher;
 };
 struct WindowsObject {
   static constexpr const char* kName = "gamut.ValidationWindows";
@@ -128,8 +128,8 @@ int loader(lua_State* L) {
   options.shuffled = boolean_field(L, 2, "shuffled", false);
   options.seed = static_cast<uint64_t>(integer_field(L, 2, "seed", 0));
   const int64_t depth = integer_field(L, 2, "prefetch", 2);
-  push_object(
-      L, LoaderObject{std::make_unique<data::Prefetcher>(data::BatchSource(set, options), depth)});
+  push_object(L, LoaderObject{std::make_unique<data::Prefetcher<data::BatchSource>>(
+                     data::BatchSource(set, options), depth)});
   return 1;
 }
 
