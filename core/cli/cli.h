@@ -44,7 +44,9 @@ int run_line(const Context& context, const char* line, const std::vector<std::st
 
 void add_check(CLI::App& app, Context& context);
 void add_compare(CLI::App& app, Context& context);
+void add_convert(CLI::App& app, Context& context);
 void add_data(CLI::App& app, Context& context);
+void add_data_fetch(CLI::App& data, Context& context);
 void add_data_prepare(CLI::App& data, Context& context);
 void add_exec(CLI::App& app, Context& context);
 void add_repl(CLI::App& app, Context& context);
