@@ -7,6 +7,7 @@ void add_data(CLI::App& app, Context& context) {
   auto* data = app.add_subcommand("data", "Prepare, fetch and inspect data sets");
   data->require_subcommand(1);
   add_data_prepare(*data, context);
+  add_data_fetch(*data, context);
 }
 
 }  // namespace gamut::cli

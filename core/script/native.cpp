@@ -14,9 +14,12 @@ int open_checkpoint(lua_State* L);
 int open_nn(lua_State* L);
 int open_plugins(lua_State* L);
 int open_data(lua_State* L);
+int open_codes(lua_State* L);
+int open_fetch(lua_State* L);
 int open_config(lua_State* L);
 int open_report(lua_State* L);
 int open_system(lua_State* L);
+int open_prepare(lua_State* L);
 int open_telemetry(lua_State* L);
 
 void register_native_modules(lua_State* L) {
@@ -31,9 +34,12 @@ void register_native_modules(lua_State* L) {
       {"gamut.native.nn", guard<open_nn>},
       {"gamut.native.plugins", guard<open_plugins>},
       {"gamut.native.data", guard<open_data>},
+      {"gamut.native.codes", guard<open_codes>},
+      {"gamut.native.fetch", guard<open_fetch>},
       {"gamut.native.config", guard<open_config>},
       {"gamut.native.report", guard<open_report>},
       {"gamut.native.system", guard<open_system>},
+      {"gamut.native.prepare", guard<open_prepare>},
       {"gamut.native.telemetry", guard<open_telemetry>},
       {nullptr, nullptr},
   };
