@@ -166,7 +166,19 @@ void Progress::show() {
   shown_step_ = last_->step;
 }
 
+// "[######--------------]  30%  12/40 MB"
+std::string Progress::bar() const {
+  constexpr int kCells = 20;
+  const auto total = static_cast<double>(std::max<int64_t>(plan_.total_steps, 1));
+  const double share = std::min(1.0, static_cast<double>(last_->step) / total);
+  const auto full = static_cast<size_t>(share * kCells);
+  return "[" + std::string(full, '#') + std::string(kCells - full, '-') +
+         print("] %3.0f%%  ", std::floor(100 * share)) + std::to_string(last_->step) + "/" +
+         std::to_string(plan_.total_steps) + " " + plan_.unit;
+}
+
 std::string Progress::position() const {
+  if (!plan_.unit.empty()) return bar();
   std::string done = std::to_string(last_->step);
   if (plan_.total_steps <= 0) return "step " + done;
   std::string total = std::to_string(plan_.total_steps);

@@ -31,6 +31,8 @@ struct ProgressPlan {
   int64_t total_steps = 0;    // 0: unknown
   double budget_seconds = 0;  // wall-clock budget; 0: none
   double spent_seconds = 0;   // of the budget, before this process began
+  std::string unit;  // what steps are, such as "MB", for work that is no training; then a bar
+                     // is drawn
 };
 
 struct ProgressUpdate {
@@ -65,6 +67,7 @@ class Progress {
   void show();
   std::string line() const;
   std::string position() const;
+  std::string bar() const;
 
   ProgressPlan plan_;
   ProgressOutput output_;
