@@ -1,6 +1,7 @@
 // A tokenizer as a Lua object: `tokenizer:encode(text)`, `tokenizer.vocab_size` and so on.
 //
 // Text is a Lua string; audio is a table {samples = float32 [channels, time], sample_rate = Hz}.
+#include "script/audio_value.h"
 #include "script/plugin_objects.h"
 #include "script/tensor.h"
 #include "script/userdata.h"
@@ -13,22 +14,6 @@ struct EncoderObject {
   std::unique_ptr<StreamEncoder> encoder;
   bool is_audio;
 };
-
-Audio to_audio(lua_State* L, int index) {
-  Audio audio;
-  lua_getfield(L, index, "samples");
-  const at::Tensor* samples = test_tensor(L, -1);
-  GAMUT_CHECK(samples, "audio is {samples = tensor, sample_rate = Hz}; samples is ",
-              describe_value(L, -1));
-  audio.samples = *samples;
-  lua_getfield(L, index, "sample_rate");
-  GAMUT_CHECK(lua_isinteger(L, -1),
-              "audio is {samples = tensor, sample_rate = Hz}; sample_rate is ",
-              describe_value(L, -1));
-  audio.sample_rate = lua_tointeger(L, -1);
-  lua_pop(L, 2);
-  return audio;
-}
 
 RawData to_raw(lua_State* L, int index, bool is_audio) {
   if (is_audio) {
@@ -49,12 +34,7 @@ void push_raw(lua_State* L, const RawData& data) {
     lua_pushlstring(L, text->data(), text->size());
     return;
   }
-  const auto& audio = std::get<Audio>(data);
-  lua_createtable(L, 0, 2);
-  push_tensor(L, audio.samples);
-  lua_setfield(L, -2, "samples");
-  lua_pushinteger(L, audio.sample_rate);
-  lua_setfield(L, -2, "sample_rate");
+  push_audio(L, std::get<Audio>(data));
 }
 
 // tokenizer:encode(text or audio) -> int64 [codebooks, steps].

@@ -5,6 +5,7 @@
 --   local x, y = batches:next()
 
 local check = require "gamut.options"
+local codes = require "gamut.data.codes"
 local corpus = require "gamut.data.corpus"
 local native = require "gamut.native.data"
 local strict = require "gamut.strict"
@@ -21,6 +22,12 @@ local data = strict("gamut.data", {
   batches = require "gamut.data.loader",
   text_corpus = corpus.text_corpus,
   default_text = corpus.default_text,
+  codes = codes.codes,
+  code_batches = codes.code_batches,
+  code_windows = codes.code_windows,
+  code_writer = codes.code_writer,
+  read_audio = codes.read_audio,
+  write_audio = codes.write_audio,
   patterns = require "gamut.data.patterns",
 })
 
