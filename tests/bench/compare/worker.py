@@ -14,11 +14,12 @@ import time
 import torch
 
 import attention
+import codecs_python
 import muon
 import operators
 import speech
 
-CASES = {**operators.CASES, **attention.CASES, **muon.CASES, **speech.CASES}
+CASES = {**operators.CASES, **attention.CASES, **muon.CASES, **speech.CASES, **codecs_python.CASES}
 
 
 def parse(words):
