@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What a bare machine needs: packages of the distribution, LibTorch, and for `lint` the checkers.
+# What a bare machine needs: packages of the distribution, LibTorch, Arrow, and for `lint` the checkers.
 # Each part leaves a stamp, a copy of the list it has fulfilled; a part without an equal stamp is
 # done again, so that an interrupted set-up is repaired by the next call.
 # Needs: $root, $state; progress.sh.
@@ -8,6 +8,7 @@
 libtorch_version=2.11.0
 libtorch_home="$state/libtorch-$libtorch_version"
 lists="$root/third_party"
+arrow_home="$state/arrow-26.0.1"
 
 fulfilled() { [ -r "$2" ] && [ "$(<"$1")" = "$(<"$2")" ]; }
 
@@ -196,15 +197,39 @@ install_libtorch() {
     provide "$lists/requirements/libtorch_cuda.txt" "the CUDA libraries" "$libtorch_home" nvidia/
 }
 
+# --- Arrow ---------------------------------------------------------------------------------------
+
+# Only gamut-parquet-text needs it, so nothing stops where it is not to be had: `./gamut setup` tries
+# again, other calls of ./gamut do not.
+arrow_settled() {
+  [ -z "${GAMUT_ARROW:-}" ] || return 0
+  fulfilled "$lists/requirements/arrow.txt" "$arrow_home/arrow.txt" ||
+    fulfilled "$lists/requirements/arrow.txt" "$state/arrow.txt.left_out"
+}
+
+install_arrow() {
+  local list="$lists/requirements/arrow.txt"
+  [ -z "${GAMUT_ARROW:-}" ] || return 0
+  if [ "$(uname -m)" = x86_64 ] && (provide "$list" "Arrow, which reads Parquet" "$arrow_home" \
+    pyarrow/libarrow.so. pyarrow/libparquet.so. pyarrow/include/arrow/ pyarrow/include/parquet/); then
+    rm -f "$state/arrow.txt.left_out"
+    return
+  fi
+  say "Going on without Arrow: Parquet files cannot be read, all else can. GAMUT_ARROW=/path/to/site-packages/pyarrow" \
+    "names one that is there; ./gamut setup tries to fetch it again."
+  cp "$list" "$state/arrow.txt.left_out"
+}
+
 # --- All of it ----------------------------------------------------------------------------------
 
 setup_ready() {
-  fulfilled "$lists/packages/apt.txt" "$state/apt.txt.installed" && libtorch_ready
+  fulfilled "$lists/packages/apt.txt" "$state/apt.txt.installed" && libtorch_ready && arrow_settled
 }
 
 setup() {
   install_packages "$lists/packages/apt.txt"
   install_libtorch
+  install_arrow
 }
 
 setup_lint() {
