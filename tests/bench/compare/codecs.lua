@@ -27,4 +27,4 @@ local function codec(name)
   end
 end
 
-return { dac = codec "dac" }
+return { dac = codec "dac", encodec = codec "encodec" }

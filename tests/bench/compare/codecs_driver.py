@@ -31,6 +31,10 @@ CODECS = {
     "dac_44khz": Codec("DAC 44.1 kHz, 9 books", "dac", dict(variant="44khz")),
     "dac_24khz": Codec("DAC 24 kHz, 32 books", "dac", dict(variant="24khz")),
     "dac_16khz": Codec("DAC 16 kHz, 12 books", "dac", dict(variant="16khz")),
+    "encodec_24khz": Codec("EnCodec 24 kHz, 8 books", "encodec", dict(variant="24khz", option_bandwidth=6), 10.0),
+    "encodec_24khz_32": Codec("EnCodec 24 kHz, 32 books", "encodec", dict(variant="24khz", option_bandwidth=24), 10.0),
+    "encodec_48khz": Codec("EnCodec 48 kHz, 4 books", "encodec",
+                           dict(variant="48khz", option_bandwidth=6, option_scale=1), 5.0),
 }
 
 

@@ -96,12 +96,63 @@ def dac(variant, part, seconds, exchange_folder):
     return encode if part == "encode" else decode
 
 
-def case(make):
+ENCODEC_VARIANTS = {
+    "24khz": {},
+    "48khz": dict(sampling_rate=48000, audio_channels=2, normalize=True, chunk_length_s=1.0, overlap=0.01,
+                  norm_type="time_group_norm", use_causal_conv=False, target_bandwidths=[3.0, 6.0, 12.0, 24.0]),
+}
+
+
+@torch.no_grad()
+def liven_encodec(model, audio, generator):
+    """As liven_dac; codebooks are drawn around what the encoder gives for the audio, stage by stage."""
+    for name, p in model.named_parameters():
+        if "lstm" in name:
+            p.copy_((2 * torch.rand(p.shape, generator=generator) - 1) * 1.2 / math.sqrt(model.decoder.layers[1].lstm.hidden_size))
+        elif name.endswith("original0"):
+            first, last = name.startswith("encoder.layers.0."), name.startswith("decoder.layers.15.")
+            p.copy_((0.9 + 0.6 * torch.rand(p.shape, generator=generator)) * (2.5 if first else 0.03 if last else 1))
+        elif name.endswith("original1"):
+            p.copy_(torch.randn(p.shape, generator=generator))
+        elif name.endswith("bias"):
+            p.copy_(0.1 * torch.randn(p.shape, generator=generator))
+    left = model.encoder(audio)[0].T
+    for i, layer in enumerate(model.quantizer.layers):
+        book = 0.3 * left.std(0) * torch.randn(layer.codebook.embed.shape, generator=generator)
+        layer.codebook.embed.copy_(book + left.mean(0) if i == 0 else book)
+        left = left - layer.codebook.decode(layer.codebook.encode(left))
+
+
+def encodec(variant, part, seconds, exchange_folder, bandwidth):
+    from transformers import EncodecConfig, EncodecModel
+    config = EncodecConfig(**ENCODEC_VARIANTS[variant])
+    model = EncodecModel(config).eval()
+    rate = config.sampling_rate
+    audio = sound(rate, config.audio_channels, seconds)
+    liven_encodec(model, audio[None, :, :rate], torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        coded = model.encode(audio[None], bandwidth=bandwidth)
+    scales = [None if scale is None else torch.ones_like(scale) for scale in coded.audio_scales]
+
+    def call():
+        return model.decode(coded.audio_codes, scales, last_frame_pad_length=coded.last_frame_pad_length).audio_values
+
+    decode = without_gradients(call)
+    codes = torch.cat(list(coded.audio_codes[:, 0]), 1)
+    codes = codes[:, :codes.shape[1] - coded.last_frame_pad_length]
+    exchange(exchange_folder, model, rate, audio, codes, decode()[0])
+    return decode if part == "decode" else without_gradients(lambda: model.encode(audio[None], bandwidth=bandwidth))
+
+
+def case(make, *shared):
+    """`shared`: options of our tokenizer that are arguments of `make` too."""
     def begin(**arguments):
+        for name in shared:
+            arguments[name] = float(arguments["option_" + name])
         arguments = {key: value for key, value in arguments.items() if not key.startswith("option_")}
         folder = arguments.pop("exchange")
         return make(exchange_folder=folder, seconds=float(arguments.pop("seconds")), **arguments)
     return begin
 
 
-CASES = {"dac": case(dac)}
+CASES = {"dac": case(dac), "encodec": case(encodec, "bandwidth")}
