@@ -17,9 +17,9 @@ namespace {
 
 using at::Tensor;
 
-constexpr int64_t kTileFloats = int64_t{1} << 17;       // of a tile's inputs: half a megabyte
-constexpr int64_t kLeastSteps = 84, kMostSteps = 2016;  // of a tile; multiples of 6 and 14
-constexpr int64_t kLargeWeights = int64_t{1} << 17;     // floats that are better read once
+constexpr int64_t kTileFloats = int64_t{1} << 17;        // of a tile's inputs: half a megabyte
+constexpr int64_t kLeastSteps = 126, kMostSteps = 2016;  // of a tile; multiples of 6 and 14
+constexpr int64_t kLargeWeights = int64_t{1} << 18;      // floats: a core's cache, better read once
 
 struct Call {
   Tensor x, packed, bias, alpha, residual;  // the last three may be undefined
@@ -47,7 +47,7 @@ void check_shapes(const Call& c) {
               "conv1d: weights must be those of conv1d_pack, not a tensor ", c.packed.sizes());
   const int64_t width = c.packed.size(3);
   GAMUT_CHECK(c.outputs > 0 && (c.outputs + width - 1) / width == c.packed.size(0) &&
-                  (width == 16 || width == 32),
+                  (width == 1 || width == 16 || width == 32),
               "conv1d: weights packed as ", c.packed.sizes(), " are not those of ", c.outputs,
               " outputs");
   GAMUT_CHECK(c.x.dim() == 3 && c.x.size(2) == c.inputs(), "conv1d: x must be [batch, time, ",
@@ -138,6 +138,7 @@ struct Prepared {
     all.row_distance = c.stride * all.scratch_row;
     all.weight = packed.const_data_ptr<float>();
     all.width = packed.size(3);
+    all.prefetch = packed.numel() >= kLargeWeights;
     all.outputs = c.outputs;
     all.bias = static_cast<const float*>(data_or_null(bias));
     all.tanh = c.tanh;

@@ -11,7 +11,8 @@ namespace gamut::ops {
 
 // weight [outputs, inputs, taps], as torch.nn.Conv1d keeps it, in the layout of conv1d:
 // [panels, taps, inputs, width] with outputs in panels of `width` columns, the last one padded with
-// zeros. The width is 16 for up to 16 outputs and 32 for more, whatever the instruction set.
+// zeros. The width is 1 for up to 2 outputs, 16 for up to 16 and 32 for more, whatever the
+// instruction set.
 at::Tensor conv1d_pack(const at::Tensor& weight);
 
 // weight [inputs, outputs, taps], as torch.nn.ConvTranspose1d keeps it: what conv1d needs to

@@ -27,6 +27,7 @@ struct Conv1dArguments {
   int64_t taps, run, tap_distance, row_distance;
   const float* weight;  // [panels, taps * run, width]
   int64_t width, panel, panel_end;
+  bool prefetch;  // whether the weights are too large for a core's cache
 
   // outputs
   int64_t steps, outputs;

@@ -6,68 +6,25 @@
 // multiply-adds each; where the chunks are cut depends on the layer alone.
 #include "ops/conv1d/kernel.h"
 
-#include "ops/conv1d/activation.h"
+#include "ops/conv1d/prologue.h"
 
 namespace gamut::ops::GAMUT_ISA {
 namespace {
 
 using Arguments = Conv1dArguments;
 
-constexpr int kLane = kLanes<float>;
 constexpr int kRows = GAMUT_ISA_LEVEL >= 1 ? 14 : 6;  // of a register tile, two vectors wide
 constexpr int64_t kChunk = 128;  // steps of the reduction: 128 rows of 32 columns are 16 KB
 
-// ---- The input, activated ----
-
-template <ConvActivation kActivation>
-GAMUT_INLINE Vec<float> activate(Vec<float> x, Vec<float> alpha, Vec<float> inverse) {
-  if (kActivation == ConvActivation::snake) return snake(x, alpha, inverse);
-  if (kActivation == ConvActivation::elu) return elu(x);
-  return x;
+// From memory, where it costs a load: splat of a loaded number takes a shuffle too, which has to
+// share a pipe with the multiply-adds.
+GAMUT_INLINE Vec<float> broadcast(const float* p) {
+#if GAMUT_ISA_LEVEL >= 1
+  return (Vec<float>)_mm512_set1_ps(*p);
+#else
+  return (Vec<float>)_mm256_broadcast_ss(p);
+#endif
 }
-
-template <ConvActivation kActivation>
-void activate_row(const float* x, const float* alpha, const float* inverse, int64_t size,
-                  float* y) {
-  constexpr bool by_channel = kActivation == ConvActivation::snake;
-  int64_t c = 0;
-  for (; c + kLane <= size; c += kLane) {
-    store(y + c, activate<kActivation>(load(x + c), by_channel ? load(alpha + c) : Vec<float>{},
-                                       by_channel ? load(inverse + c) : Vec<float>{}));
-  }
-  if (c == size) return;
-  const int left = static_cast<int>(size - c);
-  store_first(y + c,
-              activate<kActivation>(load_first(x + c, left),
-                                    by_channel ? load_first(alpha + c, left) : Vec<float>{},
-                                    by_channel ? load_first(inverse + c, left) : Vec<float>{}),
-              left);
-}
-
-void clear(float* y, int64_t size) {
-  for (int64_t i = 0; i < size; ++i) y[i] = 0;
-}
-
-template <ConvActivation kActivation>
-void fill_scratch(const Arguments& a) {
-  const int64_t before = a.first < 0 ? (a.rows < -a.first ? a.rows : -a.first) : 0;
-  const int64_t inside = a.length - a.first;  // steps of the tile before the end of x
-  int64_t end = inside < a.rows ? inside : a.rows;
-  if (end < before) end = before;
-  clear(a.scratch, before * a.scratch_row);
-  if (a.scratch_row == a.inputs && kActivation != ConvActivation::snake) {
-    activate_row<kActivation>(a.x + (a.first + before) * a.inputs, nullptr, nullptr,
-                              (end - before) * a.inputs, a.scratch + before * a.inputs);
-  } else {
-    for (int64_t i = before; i < end; ++i) {
-      activate_row<kActivation>(a.x + (a.first + i) * a.inputs, a.alpha, a.alpha_inverse, a.inputs,
-                                a.scratch + i * a.scratch_row);
-    }
-  }
-  clear(a.scratch + end * a.scratch_row, (a.rows - end) * a.scratch_row);
-}
-
-// ---- The product ----
 
 // What a strip of columns and one chunk have in common for all rows of the tile.
 struct Strip {
@@ -128,7 +85,7 @@ __attribute__((noinline)) void multiply(const Arguments& a, const Strip& s, int6
 #pragma GCC unroll 14
       for (int i = 0; i < R; ++i) {
         const float* base = i < 5 ? p : i < 10 ? q : r;
-        const Vec<float> x = splat(base[i % 5 * distance]);
+        const Vec<float> x = broadcast(base + i % 5 * distance);
 #pragma GCC unroll 2
         for (int j = 0; j < V; ++j) sums[i][j] = multiply_add(x, columns[j], sums[i][j]);
       }
@@ -143,12 +100,22 @@ GAMUT_INLINE void multiply_rows(const Arguments& a, const Strip& s, int64_t row,
   if constexpr (R > 1) multiply_rows<R - 1, V>(a, s, row, rows);
 }
 
+// Asks for rows [from, to) of the next chunk's weights.
+template <int V>
+GAMUT_INLINE void prefetch(const Arguments& a, const Strip& s, int64_t from, int64_t to) {
+  const float* next = s.weight + s.taps * s.run * a.width;
+  for (int64_t k = from; k < to; ++k) {
+    for (int j = 0; j < V * kLane; j += 16) __builtin_prefetch(next + k * a.width + j, 0, 2);
+  }
+}
+
 // All rows of the tile, in register tiles of nearly equal heights.
 template <int V>
 void multiply_strip(const Arguments& a, const Strip& s) {
-  const int64_t tiles = (a.steps + kRows - 1) / kRows;
+  const int64_t tiles = (a.steps + kRows - 1) / kRows, depth = s.taps * s.run;
   for (int64_t i = 0; i < tiles; ++i) {
     const int64_t row = a.steps * i / tiles;
+    if (a.prefetch) prefetch<V>(a, s, depth * i / tiles, depth * (i + 1) / tiles);
     multiply_rows<kRows, V>(a, s, row, a.steps * (i + 1) / tiles - row);
   }
 }
@@ -175,18 +142,57 @@ void reduce(const Arguments& a, const float* left, const float* weight, int64_t 
   }
 }
 
+// ---- One output ----
+
+// Rows [row, row + R) of a panel of one column: vectors run along the reduction.
+template <int R>
+GAMUT_INLINE void dots(const Arguments& a, const float* left, const float* weight, int64_t row,
+                       float* results) {
+  Vec<float> sums[R] = {};
+  const float* tap = left + row * a.row_distance;
+  for (int64_t t = 0; t < a.taps; ++t, tap += a.tap_distance, weight += a.run) {
+    for (int64_t k = 0; k < a.run; k += kLane) {
+      const int n = a.run - k < kLane ? static_cast<int>(a.run - k) : kLane;
+      const Vec<float> w = load_up_to(weight + k, n);
+#pragma GCC unroll 8
+      for (int i = 0; i < R; ++i) {
+        sums[i] = multiply_add(load_up_to(tap + i * a.row_distance + k, n), w, sums[i]);
+      }
+    }
+  }
+  for (int i = 0; i < R; ++i) results[i] = sum(sums[i]);
+}
+
+// All rows of a panel of one column.
+void reduce_one(const Arguments& a, const float* left, const float* weight, int64_t column) {
+  constexpr int kAtOnce = 8;
+  for (int64_t row = 0; row < a.steps; row += kAtOnce) {
+    float results[kLane] = {};
+    const int rows = a.steps - row < kAtOnce ? static_cast<int>(a.steps - row) : kAtOnce;
+    if (rows == kAtOnce) {
+      dots<kAtOnce>(a, left, weight, row, results);
+    } else {
+      for (int i = 0; i < rows; ++i) dots<1>(a, left, weight, row + i, results + i);
+    }
+    Vec<float> v = load(results);
+    if (a.bias) v += a.bias[column];
+    if (a.tanh) v = tanh(v);
+    store(results, v);
+    for (int i = 0; i < rows; ++i) {
+      const int64_t at = (row + i) * a.outputs + column;
+      a.y[at] = a.residual ? results[i] + a.residual[at] : results[i];
+    }
+  }
+}
+
 }  // namespace
 
 void conv1d_tile(const Arguments& a) {
-  if (a.scratch) {
-    if (a.activation == ConvActivation::snake) fill_scratch<ConvActivation::snake>(a);
-    if (a.activation == ConvActivation::elu) fill_scratch<ConvActivation::elu>(a);
-    if (a.activation == ConvActivation::none) fill_scratch<ConvActivation::none>(a);
-  }
-  const float* left = a.scratch ? a.scratch : a.x + a.first * a.inputs;
+  const float* left = prologue(a);
   for (int64_t panel = a.panel; panel < a.panel_end; ++panel) {
     const float* weight = a.weight + panel * a.taps * a.run * a.width;
-    for (int64_t i = 0; i < a.width; i += 2 * kLane) {
+    if (a.width == 1) reduce_one(a, left, weight, panel);
+    for (int64_t i = 0; i + 1 < a.width; i += 2 * kLane) {
       const int64_t column = panel * a.width + i;
       if (column >= a.outputs) break;
       if (a.width - i == kLane) {

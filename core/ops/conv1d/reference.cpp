@@ -13,7 +13,7 @@ Tensor conv1d_pack(const Tensor& weight) {
   GAMUT_CHECK(weight.dim() == 3 && weight.numel() > 0,
               "conv1d_pack: the weight must be [outputs, inputs, taps], none of them 0, not ",
               weight.sizes());
-  const int64_t outputs = weight.size(0), width = outputs <= 16 ? 16 : 32;
+  const int64_t outputs = weight.size(0), width = outputs <= 2 ? 1 : outputs <= 16 ? 16 : 32;
   const int64_t panels = (outputs + width - 1) / width;
   const auto padded =
       at::constant_pad_nd(weight.detach(), {0, 0, 0, 0, 0, panels * width - outputs});

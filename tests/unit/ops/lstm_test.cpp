@@ -73,5 +73,86 @@ TEST(Lstm, EqualsTorch) {
   }
 }
 
+TEST(Lstm, PiecesBatchesAndThreadsDoNotChangeBits) {
+  at::manual_seed(61);
+  const int threads = at::get_num_threads();
+  for (const auto& k : kCases) {
+    SCOPED_TRACE(testing::Message() << k.batch << "x" << k.steps << " hidden " << k.hidden);
+    const auto weights = packed(random_layers(k.inputs, k.hidden, k.layers));
+    const auto x = at::randn({k.batch, k.steps, k.inputs});
+    at::set_num_threads(1);
+    const auto [whole, h, c] = lstm(x, weights, {}, {});
+    for (const int n : {2, 3}) {
+      at::set_num_threads(n);
+      EXPECT_TRUE(at::equal(std::get<0>(lstm(x, weights, {}, {})), whole)) << n << " threads";
+    }
+    for (int64_t b = 0; b < k.batch; ++b) {
+      EXPECT_TRUE(
+          at::equal(std::get<0>(lstm(x.narrow(0, b, 1), weights, {}, {})), whole.narrow(0, b, 1)))
+          << "row " << b;
+    }
+    std::optional<Tensor> h_now, c_now;
+    std::vector<Tensor> pieces;
+    for (int64_t from = 0, size = 1; from < k.steps; from += size, ++size) {
+      const auto piece = x.slice(1, from, std::min(from + size, k.steps));
+      const auto [y, h_next, c_next] = lstm(piece, weights, h_now, c_now);
+      pieces.push_back(y);
+      h_now = h_next;
+      c_now = c_next;
+    }
+    EXPECT_TRUE(at::equal(at::cat(pieces, 1), whole));
+    EXPECT_TRUE(at::equal(*h_now, h));
+    EXPECT_TRUE(at::equal(*c_now, c));
+  }
+  at::set_num_threads(threads);
+}
+
+// A caller that is a worker itself has one thread, and the recurrence must not wait for others.
+TEST(Lstm, RunsInsideAParallelRegion) {
+  const auto weights = packed(random_layers(64, 300, 1));
+  const auto x = at::randn({1, 6, 64});
+  const auto expected = std::get<0>(lstm(x, weights, {}, {}));
+  std::vector<Tensor> results(4);
+  at::parallel_for(0, 4, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) results[i] = std::get<0>(lstm(x, weights, {}, {}));
+  });
+  for (const auto& y : results) EXPECT_TRUE(at::equal(y, expected));
+}
+
+TEST(Lstm, NoStepsLeaveTheState) {
+  const auto weights = packed(random_layers(3, 5, 2));
+  const auto h = at::randn({2, 1, 5}), c = at::randn({2, 1, 5});
+  const auto [y, h1, c1] = lstm(at::ones({1, 0, 3}), weights, h, c);
+  EXPECT_EQ(y.sizes(), (std::vector<int64_t>{1, 0, 5}));
+  EXPECT_TRUE(at::equal(h1, h) && at::equal(c1, c));
+}
+
+TEST(Lstm, SayWhatIsWrong) {
+  const auto weights = packed(random_layers(3, 5, 2));
+  const auto refusal = [](const std::function<void()>& run) -> std::string {
+    try {
+      run();
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return "accepted";
+  };
+  using testing::HasSubstr;
+  const auto x = at::ones({1, 4, 3});
+  EXPECT_THAT(refusal([&] { lstm(at::ones({1, 4, 2}), weights, {}, {}); }),
+              HasSubstr("a layer takes 3 inputs, and is given 2"));
+  EXPECT_THAT(refusal([&] { lstm(x, {weights[0]}, {}, {}); }), HasSubstr("three tensors a layer"));
+  EXPECT_THAT(refusal([&] { lstm(x, weights, at::ones({1, 1, 5}), {}); }),
+              HasSubstr("[layers, batch, H] = [2, 1, 5]"));
+  EXPECT_THAT(refusal([&] { lstm(x.to(at::kDouble), weights, {}, {}); }),
+              HasSubstr("convert one of them"));
+  EXPECT_THAT(refusal([&] { lstm(x.clone().set_requires_grad(true), weights, {}, {}); }),
+              HasSubstr("is for inference and has no gradients"));
+  EXPECT_THAT(refusal([] { lstm_pack(at::ones({8, 3}), at::ones({8, 3}), {}, {}); }),
+              HasSubstr("weight_hh must be [4 H, H]"));
+  EXPECT_THAT(refusal([] { lstm_pack(at::ones({12, 3}), at::ones({8, 2}), {}, {}); }),
+              HasSubstr("weight_ih must be [8, inputs]"));
+}
+
 }  // namespace
 }  // namespace gamut::ops
