@@ -2,10 +2,10 @@
 #include <iostream>
 
 #include "cli/cli.h"
+#include "cli/option_words.h"
 #include "cli/plugin_choice.h"
 #include "plugin_host/conformance.h"
 #include "plugin_host/options_check.h"
-#include "text/nearest.h"
 
 namespace gamut::cli {
 namespace {
@@ -21,40 +21,6 @@ void fill_in_required(const OptionTable& table, OptionMap& options) {
     const bool required = !spec.default_value && !spec.is_optional;
     if (required && usual != kUsual.end()) options.insert(*usual);
   }
-}
-
-// `a.b=value` sets the entry b of the table a; such values are typed as a script would write them.
-void set_nested(OptionMap& options, const std::string& name, const std::string& text,
-                const OptionTable& table, const std::string& context) {
-  const size_t dot = name.find('.');
-  const std::string head = name.substr(0, dot);
-  std::vector<std::string> names;
-  const OptionSpec* spec = nullptr;
-  for (const auto& candidate : table) {
-    names.push_back(candidate.name);
-    if (candidate.name == head) spec = &candidate;
-  }
-  GAMUT_CHECK(spec, "unknown option `", head, "` of ", context, text::did_you_mean(head, names));
-  if (dot == std::string::npos) {
-    options[head] = host::parse_option(*spec, text, context);
-    return;
-  }
-  const auto* old = std::get_if<std::shared_ptr<const OptionMap>>(&options[head].base());
-  auto entries = std::make_shared<OptionMap>(old && *old ? **old : OptionMap{});
-  (*entries)[name.substr(dot + 1)] = host::parse_value(text);
-  options[head] = OptionValue(std::shared_ptr<const OptionMap>(std::move(entries)));
-}
-
-OptionMap parse_options(const std::vector<std::string>& given, const OptionTable& table,
-                        const std::string& context) {
-  OptionMap options;
-  for (const auto& text : given) {
-    const size_t equals = text.find('=');
-    GAMUT_CHECK(equals != std::string::npos && equals > 0,
-                "an option is given as name=value, not `", text, "`");
-    set_nested(options, text.substr(0, equals), text.substr(equals + 1), table, context);
-  }
-  return options;
 }
 
 // The options with every dropout off, those in tables such as mixer_options too: most checks need

@@ -47,6 +47,7 @@ void add_compare(CLI::App& app, Context& context);
 void add_convert(CLI::App& app, Context& context);
 void add_data(CLI::App& app, Context& context);
 void add_data_fetch(CLI::App& data, Context& context);
+void add_data_inspect(CLI::App& data, Context& context);
 void add_data_prepare(CLI::App& data, Context& context);
 void add_exec(CLI::App& app, Context& context);
 void add_repl(CLI::App& app, Context& context);
@@ -55,5 +56,7 @@ void add_new(CLI::App& app, Context& context);
 void add_plugins(CLI::App& app, Context& context);
 void add_report(CLI::App& app, Context& context);
 void add_run(CLI::App& app, Context& context);
+void add_tokenizer(CLI::App& app, Context& context);
+void add_tokenizer_train(CLI::App& tokenizer, Context& context);
 
 }  // namespace gamut::cli

@@ -110,6 +110,7 @@ int run(int argc, char** argv) {
   add_data(app, context);
   add_report(app, context);
   add_compare(app, context);
+  add_tokenizer(app, context);
   add_convert(app, context);
   app.failure_message(usage_message);
   try {

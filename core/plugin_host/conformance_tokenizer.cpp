@@ -1,15 +1,20 @@
-// The contract of a tokenizer: round trips, ids in range, streaming, special ids, byte counts.
-#include <random>
+// The contract of a tokenizer, as far as text and audio share it: ids in range, streaming, special
+// ids, refusals, threads. conformance_text.cpp and conformance_audio.cpp have the rest.
+#include "plugin_host/conformance_tokenizer.h"
 
-#include "plugin_host/conformance.h"
+#include <gamut/identity.h>
+
+#include <exception>
+#include <thread>
+
 #include "plugin_host/conformance_tools.h"
 
 namespace gamut::host {
-namespace {
-
-using namespace conformance;
+namespace conformance {
 
 // ---- what is encoded
+
+namespace {
 
 std::string random_bytes(size_t count, std::mt19937& random) {
   std::string bytes(count, '\0');
@@ -34,28 +39,31 @@ std::vector<std::string> texts() {
           prose};
 }
 
-// One second or so of two sines under noise; lengths that are no multiple of a frame.
-std::vector<RawData> sounds(int64_t sample_rate) {
-  std::vector<RawData> all;
+}  // namespace
+
+Audio sound(const Subject& subject, int64_t length) {
+  const auto rate = static_cast<double>(subject.info.sample_rate);
+  const at::Tensor time = at::arange(length, at::kFloat) / rate;
+  const at::Tensor wave = at::sin(time * 1382.3) * 0.3 + at::sin(time * 4147.0) * 0.1;
   at::manual_seed(1);
-  for (int64_t length : {sample_rate, sample_rate / 3 + 7, int64_t{1000}}) {
-    const at::Tensor time = at::arange(length, at::kFloat) / static_cast<double>(sample_rate);
-    const at::Tensor wave =
-        at::sin(time * 1382.3) * 0.3 + at::sin(time * 4147.0) * 0.1 + at::randn({length}) * 0.02;
-    all.emplace_back(Audio{wave.unsqueeze(0), sample_rate});
+  return {wave + at::randn({subject.channels(), length}) * 0.02, subject.info.sample_rate};
+}
+
+std::vector<RawData> inputs(const Subject& subject) {
+  std::vector<RawData> all;
+  if (subject.info.is_audio) {
+    const int64_t rate = subject.info.sample_rate;
+    for (const int64_t length : {rate, rate / 3 + 7, int64_t{1000}}) {
+      all.emplace_back(sound(subject, length));
+    }
+  } else {
+    for (auto& text : texts()) all.emplace_back(std::move(text));
   }
   return all;
 }
 
-std::vector<RawData> inputs(const TokenizerInfo& info) {
-  if (info.is_audio) return sounds(info.sample_rate);
-  std::vector<RawData> all;
-  for (auto& text : texts()) all.emplace_back(std::move(text));
-  return all;
-}
-
-RawData empty_input(const TokenizerInfo& info) {
-  if (info.is_audio) return Audio{at::zeros({1, 0}), info.sample_rate};
+RawData empty_input(const Subject& subject) {
+  if (subject.info.is_audio) return sound(subject, 0);
   return std::string();
 }
 
@@ -71,7 +79,6 @@ RawData part(const RawData& data, int64_t from, int64_t to) {
   return std::get<std::string>(data).substr(from, to - from);
 }
 
-// A text as it can be shown in a line of output.
 std::string shown(const RawData& data) {
   const auto* text = std::get_if<std::string>(&data);
   if (!text) return "audio of " + std::to_string(length_of(data)) + " samples";
@@ -82,106 +89,16 @@ std::string shown(const RawData& data) {
   return line + (text->size() > 24 ? "...\"" : "\"");
 }
 
-// ---- the checks
-
-at::Tensor encode(Tokenizer& tokenizer, const TokenizerInfo& info, const RawData& data) {
-  const at::Tensor codes = tokenizer.encode(data);
-  GAMUT_CHECK(codes.defined() && codes.dim() == 2 && codes.size(0) == info.codebooks &&
+at::Tensor encode(const Subject& subject, const RawData& data) {
+  const at::Tensor codes = subject.tokenizer.encode(data);
+  GAMUT_CHECK(codes.defined() && codes.dim() == 2 && codes.size(0) == subject.info.codebooks &&
                   codes.scalar_type() == at::kLong,
               "encode gives ",
               codes.defined() ? c10::str(codes.sizes(), " ", codes.scalar_type()) : "nothing",
-              " for ", shown(data), "; right would be int64 [", info.codebooks, ", steps]");
+              " for ", shown(data), "; right would be int64 [", subject.info.codebooks, ", steps]");
   return codes;
 }
 
-std::string info_makes_sense(Tokenizer& tokenizer, const TokenizerInfo& info) {
-  GAMUT_CHECK(info.vocab_size > 0 && info.codebooks > 0, "vocab_size is ", info.vocab_size,
-              " and codebooks is ", info.codebooks, "; both must be positive");
-  GAMUT_CHECK(info.is_audio == (info.sample_rate > 0) && info.is_audio == (info.frame_rate > 0),
-              "sample_rate and frame_rate are positive for audio and 0 for text");
-  for (const auto& [name, id] : info.special_ids) {
-    GAMUT_CHECK(id >= 0 && id < info.vocab_size, "special id `", name, "` is ", id,
-                ", outside of [0, ", info.vocab_size, ")");
-  }
-  return c10::str("vocabulary ", info.vocab_size, ", codebooks ", info.codebooks, ", special ids ",
-                  info.special_ids.size());
-}
-
-std::string ids_in_range(Tokenizer& tokenizer, const TokenizerInfo& info) {
-  int64_t count = 0;
-  for (const auto& data : inputs(info)) {
-    const at::Tensor codes = encode(tokenizer, info, data);
-    count += codes.numel();
-    if (codes.numel() == 0) continue;
-    const int64_t low = codes.min().item<int64_t>(), high = codes.max().item<int64_t>();
-    GAMUT_CHECK(low >= 0 && high < info.vocab_size, "ids from ", low, " to ", high, " for ",
-                shown(data), "; the vocabulary is [0, ", info.vocab_size, ")");
-  }
-  return c10::str(count, " ids");
-}
-
-// Text is UTF-8; bytes that are not may be repaired, once.
-bool is_utf8(const std::string& text) {
-  for (size_t i = 0; i < text.size();) {
-    const auto lead = static_cast<unsigned char>(text[i++]);
-    const int more = lead < 0x80 ? 0 : lead < 0xc2 ? -1 : lead < 0xe0 ? 1 : lead < 0xf0 ? 2 : 3;
-    if (more < 0 || lead > 0xf4) return false;
-    for (int k = 0; k < more; ++k, ++i) {
-      if (i >= text.size() || (static_cast<unsigned char>(text[i]) & 0xc0) != 0x80) return false;
-    }
-  }
-  return true;
-}
-
-std::string text_round_trip(Tokenizer& tokenizer, const TokenizerInfo& info, const RawData& data) {
-  const auto& text = std::get<std::string>(data);
-  auto there_and_back = [&](const std::string& original) {
-    return std::get<std::string>(tokenizer.decode(encode(tokenizer, info, original)));
-  };
-  std::string once = there_and_back(text);
-  const bool repaired = !is_utf8(text), normalizes = tokenizer.query("text.normalizes/1");
-  // What a broken text was repaired with may itself be normalised, once.
-  if (repaired && normalizes) once = there_and_back(once);
-  const bool differs = repaired || normalizes;
-  const std::string expected = differs ? once : text;
-  const std::string got = differs ? there_and_back(once) : once;
-  GAMUT_CHECK(got == expected, "decode(encode(", shown(RawData(expected)), ")) gives ",
-              shown(RawData(got)));
-  return "";
-}
-
-std::string audio_round_trip(Tokenizer& tokenizer, const TokenizerInfo& info, const RawData& data) {
-  const auto decoded = std::get<Audio>(tokenizer.decode(encode(tokenizer, info, data)));
-  const auto hop = static_cast<double>(info.sample_rate) / info.frame_rate;
-  const auto difference = static_cast<double>(decoded.samples.size(-1) - length_of(data));
-  GAMUT_CHECK(decoded.sample_rate == info.sample_rate, "decode gives audio at ",
-              decoded.sample_rate, " Hz, but info says ", info.sample_rate);
-  GAMUT_CHECK(std::abs(difference) <= hop, "decode gives ", decoded.samples.size(-1),
-              " samples for ", length_of(data), "; a frame has ", hop);
-  GAMUT_CHECK(at::isfinite(decoded.samples).all().item<bool>(), "decoded audio is not finite");
-  return "";
-}
-
-std::string round_trip(Tokenizer& tokenizer, const TokenizerInfo& info) {
-  int64_t count = 0;
-  for (const auto& data : inputs(info)) {
-    info.is_audio ? audio_round_trip(tokenizer, info, data)
-                  : text_round_trip(tokenizer, info, data);
-    ++count;
-  }
-  return c10::str(count, info.is_audio ? " sounds" : " texts",
-                  tokenizer.query("text.normalizes/1") ? ", up to normalisation" : "");
-}
-
-std::string empty_stays_empty(Tokenizer& tokenizer, const TokenizerInfo& info) {
-  const at::Tensor codes = encode(tokenizer, info, empty_input(info));
-  GAMUT_CHECK(codes.size(1) == 0, "an empty input gives ", codes.size(1), " steps");
-  const RawData back = tokenizer.decode(at::zeros({info.codebooks, 0}, at::kLong));
-  GAMUT_CHECK(length_of(back) == 0, "no codes decode to a length of ", length_of(back));
-  return "";
-}
-
-// Pieces of random lengths, empty ones included; short ones cut UTF-8 sequences apart.
 at::Tensor encode_in_pieces(Tokenizer& tokenizer, const RawData& data, std::mt19937& random) {
   auto encoder = tokenizer.new_encoder();
   GAMUT_CHECK(encoder, "new_encoder returned nothing");
@@ -196,112 +113,179 @@ at::Tensor encode_in_pieces(Tokenizer& tokenizer, const RawData& data, std::mt19
   return at::cat(codes, 1);
 }
 
-std::string streaming_equals_whole(Tokenizer& tokenizer, const TokenizerInfo& info) {
+at::Tensor column(const TokenizerInfo& info, int64_t id) {
+  return at::full({info.codebooks, 1}, id, at::kLong);
+}
+
+// ---- the checks
+
+namespace {
+
+std::string info_makes_sense(const Subject& subject) {
+  const auto& info = subject.info;
+  GAMUT_CHECK(info.vocab_size > 0 && info.codebooks > 0, "vocab_size is ", info.vocab_size,
+              " and codebooks is ", info.codebooks, "; both must be positive");
+  GAMUT_CHECK(info.is_audio == (info.sample_rate > 0) && info.is_audio == (info.frame_rate > 0),
+              "sample_rate and frame_rate are positive for audio and 0 for text");
+  for (const auto& [name, id] : info.special_ids) {
+    GAMUT_CHECK(id >= 0 && id < info.vocab_size, "special id `", name, "` is ", id,
+                ", outside of [0, ", info.vocab_size, ")");
+  }
+  return c10::str("vocabulary ", info.vocab_size, ", codebooks ", info.codebooks, ", special ids ",
+                  info.special_ids.size());
+}
+
+std::string ids_in_range(const Subject& subject) {
+  int64_t count = 0;
+  for (const auto& data : inputs(subject)) {
+    const at::Tensor codes = encode(subject, data);
+    count += codes.numel();
+    if (codes.numel() == 0) continue;
+    const int64_t low = codes.min().item<int64_t>(), high = codes.max().item<int64_t>();
+    GAMUT_CHECK(low >= 0 && high < subject.info.vocab_size, "ids from ", low, " to ", high, " for ",
+                shown(data), "; the vocabulary is [0, ", subject.info.vocab_size, ")");
+  }
+  return c10::str(count, " ids");
+}
+
+std::string empty_stays_empty(const Subject& subject) {
+  const at::Tensor codes = encode(subject, empty_input(subject));
+  GAMUT_CHECK(codes.size(1) == 0, "an empty input gives ", codes.size(1), " steps");
+  const RawData back = subject.tokenizer.decode(at::zeros({subject.info.codebooks, 0}, at::kLong));
+  GAMUT_CHECK(length_of(back) == 0, "no codes decode to a length of ", length_of(back));
+  return "";
+}
+
+std::string streaming_equals_whole(const Subject& subject) {
   std::mt19937 random(2);
-  auto all = inputs(info);
-  all.push_back(empty_input(info));
+  auto all = inputs(subject);
+  all.push_back(empty_input(subject));
   for (const auto& data : all) {
-    const at::Tensor whole = encode(tokenizer, info, data);
+    const at::Tensor whole = encode(subject, data);
     for (int repeat = 0; repeat < 3; ++repeat) {
-      GAMUT_CHECK(same_bits(encode_in_pieces(tokenizer, data, random), whole), "streaming ",
+      GAMUT_CHECK(same_bits(encode_in_pieces(subject.tokenizer, data, random), whole), "streaming ",
                   shown(data), " in pieces gives other codes than encode");
     }
   }
   return c10::str(all.size(), " inputs, 3 ways each");
 }
 
-at::Tensor column(const TokenizerInfo& info, int64_t id) {
-  return at::full({info.codebooks, 1}, id, at::kLong);
-}
-
-std::string special_ids_are_silent(Tokenizer& tokenizer, const TokenizerInfo& info) {
-  const RawData data = inputs(info).front();
-  const at::Tensor codes = encode(tokenizer, info, data);
-  const int64_t length = length_of(tokenizer.decode(codes));
+std::string special_ids_are_silent(const Subject& subject) {
+  const auto& info = subject.info;
+  const RawData data = inputs(subject).front();
+  const at::Tensor codes = encode(subject, data);
+  const int64_t length = length_of(subject.tokenizer.decode(codes));
   for (const auto& [name, id] : info.special_ids) {
-    GAMUT_CHECK(length_of(tokenizer.decode(column(info, id))) == 0, "special id `", name,
+    GAMUT_CHECK(length_of(subject.tokenizer.decode(column(info, id))) == 0, "special id `", name,
                 "` decodes to something");
-    const auto around = tokenizer.decode(at::cat({column(info, id), codes, column(info, id)}, 1));
-    GAMUT_CHECK(length_of(around) == length, "special id `", name,
+    const at::Tensor around = at::cat({column(info, id), codes, column(info, id)}, 1);
+    GAMUT_CHECK(length_of(subject.tokenizer.decode(around)) == length, "special id `", name,
                 "` around a text changes what it decodes to");
   }
   return c10::str(info.special_ids.size(), " ids");
 }
 
-std::string byte_counts_add_up(Tokenizer& tokenizer, const TokenizerInfo& info) {
-  const auto bos = info.special_ids.find("bos");
-  const at::Tensor start = at::tensor({bos == info.special_ids.end() ? 0 : bos->second}, at::kLong);
-  int64_t bytes = 0;
-  for (const auto& data : inputs(info)) {
-    const at::Tensor target = encode(tokenizer, info, data).flatten();
-    const at::Tensor previous = at::cat({start, target.slice(0, 0, target.numel() - 1)});
-    const at::Tensor counts = tokenizer.byte_counts(previous, target);
-    GAMUT_CHECK(counts.defined() && counts.sizes() == target.sizes(),
-                "byte_counts gives another shape than its target");
-    const int64_t length = length_of(tokenizer.decode(target.unsqueeze(0)));
-    GAMUT_CHECK(counts.sum().item<int64_t>() == length, "byte_counts of ", shown(data),
-                " add up to ", counts.sum().item<int64_t>(), ", not to its ", length, " bytes");
-    bytes += length;
-  }
-  for (const auto& [name, id] : info.special_ids) {
-    const at::Tensor special = at::tensor({id}, at::kLong);
-    GAMUT_CHECK(tokenizer.byte_counts(start, special).item<int64_t>() == 0, "special id `", name,
-                "` counts as bytes");
-  }
-  return c10::str(bytes, " bytes");
-}
-
-std::string bad_input_is_refused(Tokenizer& tokenizer, const TokenizerInfo& info) {
+std::string bad_input_is_refused(const Subject& subject) {
+  const auto& info = subject.info;
+  auto& tokenizer = subject.tokenizer;
   const RawData other =
       info.is_audio ? RawData(std::string("text")) : RawData(Audio{at::zeros({1, 100}), 16000});
-  expect_refusal(info.is_audio ? "text" : "audio", [&] { tokenizer.encode(other); });
-  if (info.is_audio) {
-    expect_refusal("audio at twice the sample rate",
-                   [&] { tokenizer.encode(Audio{at::zeros({1, 1000}), info.sample_rate * 2}); });
-  }
+  const char* name = info.is_audio ? "text" : "audio";
+  expect_refusal(name, [&] { tokenizer.encode(other); });
+  expect_refusal(c10::str(name, " pushed to a stream"),
+                 [&] { tokenizer.new_encoder()->push(other); });
   expect_refusal("codes of three dimensions",
                  [&] { tokenizer.decode(at::zeros({info.codebooks, 3, 2}, at::kLong)); });
   expect_refusal("codes with a row too many",
                  [&] { tokenizer.decode(at::zeros({info.codebooks + 1, 3}, at::kLong)); });
+  expect_refusal("codes that are no integers",
+                 [&] { tokenizer.decode(at::zeros({info.codebooks, 3})); });
   expect_refusal("a negative id", [&] { tokenizer.decode(column(info, -1)); });
   return expect_refusal("an id as large as the vocabulary",
                         [&] { tokenizer.decode(column(info, info.vocab_size)); });
 }
 
-std::string repeats(const TokenizerMaker& make, const TokenizerInfo& info) {
-  auto first = make(), second = make();
-  for (const auto& data : inputs(info)) {
-    const at::Tensor codes = encode(*first, info, data);
-    GAMUT_CHECK(same_bits(codes, encode(*first, info, data)), "a second encode differs");
-    GAMUT_CHECK(same_bits(codes, encode(*second, info, data)), "another instance differs");
+std::string repeats(const Subject& first, const TokenizerMaker& make) {
+  const auto made = make();
+  const Subject second(*made);
+  for (const auto& data : inputs(first)) {
+    const at::Tensor codes = encode(first, data);
+    GAMUT_CHECK(same_bits(codes, encode(first, data)), "a second encode differs");
+    GAMUT_CHECK(same_bits(codes, encode(second, data)), "another instance differs");
   }
   return "";
 }
 
+// Several encoders and decoders of one tokenizer at once, as the preparation of data has them.
+std::string threads_do_not_disturb(const Subject& subject) {
+  constexpr int kThreads = 3, kRepeats = 3;
+  const RawData data = inputs(subject)[1];
+  const at::Tensor expected = encode(subject, data);
+  std::vector<std::exception_ptr> failures(kThreads);
+  const auto work = [&](int number) {
+    try {
+      std::mt19937 random(static_cast<unsigned>(number));
+      for (int repeat = 0; repeat < kRepeats; ++repeat) {
+        const at::Tensor codes = encode_in_pieces(subject.tokenizer, data, random);
+        GAMUT_CHECK(same_bits(codes, expected), "with ", kThreads,
+                    " encoders in as many threads, one gives other codes");
+        subject.tokenizer.decode(codes);
+      }
+    } catch (...) {
+      failures[static_cast<size_t>(number)] = std::current_exception();
+    }
+  };
+  std::vector<std::thread> threads;
+  threads.reserve(kThreads);
+  for (int i = 0; i < kThreads; ++i) threads.emplace_back(work, i);
+  for (auto& thread : threads) thread.join();
+  for (const auto& failure : failures) {
+    if (failure) std::rethrow_exception(failure);
+  }
+  return c10::str(kThreads, " encoders at once");
+}
+
+std::string identity_is_stable(const Subject& subject, const TokenizerMaker& make) {
+  const auto identity_of = [](Tokenizer& tokenizer) {
+    auto* found = static_cast<Identity*>(tokenizer.query(Identity::kId));
+    return found ? found->identity() : std::map<std::string, std::string>{};
+  };
+  const auto first = identity_of(subject.tokenizer);
+  for (const auto& [name, value] : first) {
+    GAMUT_CHECK(!name.empty() && !value.empty(), "`", name, "` of the identity is `", value, "`");
+  }
+  GAMUT_CHECK(first == identity_of(subject.tokenizer), "asked twice, it is another identity");
+  GAMUT_CHECK(first == identity_of(*make()), "another instance has another identity");
+  return first.empty() ? "none" : c10::str(first.size(), " entries");
+}
+
 }  // namespace
+}  // namespace conformance
 
 void check_tokenizer(const TokenizerMaker& make, ConformanceReport& report) {
+  using namespace conformance;
   std::unique_ptr<Tokenizer> tokenizer;
-  TokenizerInfo info;
+  std::unique_ptr<Subject> subject;
   report.check("construction", [&] {
     tokenizer = make();
     GAMUT_CHECK(tokenizer, "the maker returned no tokenizer");
-    info = tokenizer->info();
+    subject = std::make_unique<Subject>(*tokenizer);
     return "";
   });
-  if (!tokenizer) return;
-  auto check = [&](const char* name, std::string (*test)(Tokenizer&, const TokenizerInfo&)) {
-    report.check(name, [&] { return test(*tokenizer, info); });
+  if (!subject) return;
+  auto check = [&](const char* name, std::string (*test)(const Subject&)) {
+    report.check(name, [&] { return test(*subject); });
   };
   check("info", info_makes_sense);
   check("ids in range", ids_in_range);
-  check("round trip", round_trip);
   check("empty input", empty_stays_empty);
   check("streaming equals the whole", streaming_equals_whole);
   check("special ids decode to nothing", special_ids_are_silent);
-  if (!info.is_audio) check("byte counts", byte_counts_add_up);
+  subject->info.is_audio ? check_audio(*subject, report) : check_text(*subject, report);
   check("bad input is refused", bad_input_is_refused);
-  report.check("repeat runs are equal", [&] { return repeats(make, info); });
+  check("several threads", threads_do_not_disturb);
+  report.check("identity", [&] { return identity_is_stable(*subject, make); });
+  report.check("repeat runs are equal", [&] { return repeats(*subject, make); });
 }
 
 }  // namespace gamut::host
