@@ -1,35 +1,18 @@
 // Any bytes as a safetensors file: either a gamut::Error, or tensors that tile the data and can be
 // read to the last byte.
-#include <ATen/ATen.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include <cstdint>
-#include <cstdlib>
-
 #include "checkpoint/safetensors.h"
+
+#include <ATen/ATen.h>
+
+#include "support.h"
 
 namespace {
 
 using namespace gamut;
 using namespace gamut::checkpoint;
 
-void require(bool condition) {
-  if (!condition) std::abort();
-}
-
-// A file without a disk.
-class MemoryFile {
- public:
-  MemoryFile(const uint8_t* data, size_t size) : descriptor_(memfd_create("fuzz", MFD_CLOEXEC)) {
-    require(descriptor_ >= 0 && write(descriptor_, data, size) == static_cast<ssize_t>(size));
-  }
-  ~MemoryFile() { close(descriptor_); }
-  std::string path() const { return "/proc/self/fd/" + std::to_string(descriptor_); }
-
- private:
-  int descriptor_;
-};
+using fuzz::MemoryFile;
+using fuzz::require;
 
 void check_header(const SafetensorsHeader& header, size_t size) {
   uint64_t end = 0;

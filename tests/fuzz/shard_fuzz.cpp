@@ -1,14 +1,11 @@
 // Any bytes as a token shard: it is refused with a gamut::Error, or every token can be read.
 #include <gamut/error.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-#include <cstdio>
-#include <cstdlib>
 #include <vector>
 
 #include "data/batches.h"
 #include "data/token_set.h"
+#include "support.h"
 
 namespace {
 
@@ -21,7 +18,7 @@ void read_all(const std::string& path) {
   set->read(set->size() / 3, static_cast<int64_t>(ids.size()), ids.data());
   set->verify();
   for (const int64_t id : ids) {
-    if (id < 0 || id >= 300) std::abort();
+    gamut::fuzz::require(id >= 0 && id < 300);
   }
   gamut::data::BatchSource(set, {2, 3, true, 1}).at(7);
 }
@@ -29,13 +26,11 @@ void read_all(const std::string& path) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  const int descriptor = memfd_create("shard", MFD_CLOEXEC);
-  if (descriptor < 0 || write(descriptor, data, size) != static_cast<ssize_t>(size)) std::abort();
+  const gamut::fuzz::MemoryFile file(data, size);
   try {
-    read_all("/proc/self/fd/" + std::to_string(descriptor));
+    read_all(file.path());
   } catch (const gamut::Error&) {
     // Refused in words.
   }
-  close(descriptor);
   return 0;
 }
