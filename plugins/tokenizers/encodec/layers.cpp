@@ -6,6 +6,8 @@
 
 #include <algorithm>
 
+#include "norm.h"
+
 namespace gamut::encodec {
 namespace {
 
@@ -16,14 +18,6 @@ int64_t ceil_div(int64_t a, int64_t b) {
 at::Tensor join(const at::Tensor& before, const at::Tensor& after) {
   if (!before.defined() || before.size(0) == 0) return after;
   return after.size(0) == 0 ? before : at::cat({before, after});
-}
-
-// GroupNorm with one group over the whole of [time, channels].
-at::Tensor normalize(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  if (!weight.defined()) return x;
-  const auto [variance, mean] = at::var_mean(x.to(at::kDouble), /*unbiased=*/false);
-  const at::Tensor scale = at::rsqrt(variance + 1e-5).to(at::kFloat) * weight;
-  return at::addcmul(bias - mean.to(at::kFloat) * scale, x, scale);
 }
 
 at::Tensor nothing(const at::Tensor& like, int64_t channels) {
@@ -127,14 +121,15 @@ at::Tensor Conv::run_and_add(const at::Tensor& x, State& state, bool last,
   const int64_t end = window.next + free - free % stride_ + filter_.reach();
   const at::Tensor in = window.steps.slice(0, window.next, end);
   // A norm comes between the sum and what is added to it.
-  const at::Tensor y =
-      norm_weight_.defined() ? normalize(filter_(in), norm_weight_, norm_bias_) : filter_(in, add);
+  const at::Tensor y = norm_weight_.defined()
+                           ? normalize(filter_(in), norm_weight_, norm_bias_, add)
+                           : filter_(in, add);
   window.next += count * stride_;
   const int64_t kept = std::max(window.steps.size(0) - window.next, tail_);
   const int64_t dropped = std::max<int64_t>(0, window.steps.size(0) - kept);
   window.steps = window.steps.slice(0, dropped);
   window.next -= dropped;
-  return norm_weight_.defined() && add.defined() ? y + add : y;
+  return y;
 }
 
 // ---- Upsample
@@ -186,7 +181,8 @@ at::Tensor Upsample::run(const at::Tensor& x, State& state, bool last) const {
   const at::Tensor in = whole_end ? at::cat({previous, x, at::zeros({1, inputs_}, x.options())})
                                   : at::cat({previous, x});
   previous = in.slice(0, in.size(0) - 1);
-  const at::Tensor y = normalize(filter_(in).reshape({-1, outputs_}), norm_weight_, norm_bias_);
+  const at::Tensor steps = filter_(in).reshape({-1, outputs_});
+  const at::Tensor y = norm_weight_.defined() ? normalize(steps, norm_weight_, norm_bias_) : steps;
   if (causal_) return y;
   const int64_t right = stride_ / 2, left = stride_ - right;
   return y.slice(0, first ? left : 0, whole_end ? y.size(0) - right : y.size(0));

@@ -25,7 +25,12 @@ class Quantizer {
   int64_t codebooks() const { return static_cast<int64_t>(codebooks_.size()); }
 
  private:
+  // One stage: codes[stage] of all steps, whose rows are taken off `left`.
+  void take_nearest(int64_t stage, at::Tensor& left, const at::Tensor& codes) const;
+  void take_nearest_plain(int64_t stage, at::Tensor& left, const at::Tensor& codes) const;
+
   std::vector<at::Tensor> codebooks_;
+  Form form_;
   // [1, dimension] -> [1, size]: |c|^2 - 2 r c, the squared distance less |r|^2.
   std::vector<Filter> distances_;
 };
