@@ -8,6 +8,7 @@ void add_data(CLI::App& app, Context& context) {
   data->require_subcommand(1);
   add_data_prepare(*data, context);
   add_data_fetch(*data, context);
+  add_data_inspect(*data, context);
 }
 
 }  // namespace gamut::cli

@@ -4,11 +4,16 @@
 #include "data/audio/reader.h"
 #include "data/audio/writer.h"
 #include "data/codes/batches.h"
+#include "data/codes/decode.h"
 #include "data/codes/set.h"
+#include "data/codes/use.h"
 #include "data/codes/writer.h"
 #include "data/prefetch.h"
+#include "plugin_host/registry.h"
 #include "script/audio_value.h"
 #include "script/json.h"
+#include "script/option_values.h"
+#include "script/plugin_objects.h"
 #include "script/table_fields.h"
 #include "script/tensor.h"
 #include "script/userdata.h"
@@ -147,13 +152,19 @@ int loader(lua_State* L) {
 }
 
 int push_batch(lua_State* L, data::CodeBatch batch) {
-  for (at::Tensor* tensor : {&batch.codes, &batch.lengths, &batch.items, &batch.starts}) {
-    push_tensor(L, std::move(*tensor));
-  }
-  return 4;
+  push_tensor(L, std::move(batch.codes));
+  push_tensor(L, std::move(batch.lengths));
+  lua_createtable(L, 0, 3);
+  push_tensor(L, std::move(batch.items));
+  lua_setfield(L, -2, "items");
+  push_tensor(L, std::move(batch.starts));
+  lua_setfield(L, -2, "starts");
+  push_tensor(L, std::move(batch.ended));
+  lua_setfield(L, -2, "ended");
+  return 3;
 }
 
-// loader:next() -> codes [batch, codebooks, frames], lengths, items, starts [batch], all int64.
+// loader:next() -> codes [batch, codebooks, frames], lengths [batch], {items=, starts=, ended=}.
 int loader_next(lua_State* L) {
   return push_batch(L, check_object<CodeLoaderObject>(L, 1).prefetcher->next());
 }
@@ -228,6 +239,48 @@ int writer_finish(lua_State* L) {
   return 1;
 }
 
+// codes.use(set) -> a list of {distinct=, bits=}, one a codebook.
+int codebook_use(lua_State* L) {
+  const auto uses = data::codebook_use(*check_object<CodeSetObject>(L, 1).set);
+  lua_createtable(L, static_cast<int>(uses.size()), 0);
+  for (size_t i = 0; i < uses.size(); ++i) {
+    lua_createtable(L, 0, 2);
+    lua_pushinteger(L, uses[i].distinct);
+    lua_setfield(L, -2, "distinct");
+    lua_pushnumber(L, uses[i].bits);
+    lua_setfield(L, -2, "bits");
+    lua_rawseti(L, -2, static_cast<lua_Integer>(i + 1));
+  }
+  return 1;
+}
+
+// codes.decode(set, tokenizer, its options, {item=, start=, seconds=, codebooks=, out=}) ->
+// {begin=, frames=, samples=, channels=, sample_rate=}.
+int decode(lua_State* L) {
+  const auto& set = *check_object<CodeSetObject>(L, 1).set;
+  auto& object = check_object<TokenizerObject>(L, 2);
+  const OptionMap options = to_option_map(L, 3, "tokenizer `" + object.name + "`");
+  check_fields(L, 4, "decode", {"item", "start", "seconds", "codebooks", "out"});
+  data::CodeStretch stretch;
+  stretch.item = integer_field(L, 4, "item", 0);
+  stretch.codebooks = integer_field(L, 4, "codebooks", 0);
+  if (push_field(L, 4, "start")) stretch.start = luaL_checknumber(L, -1);
+  if (push_field(L, 4, "seconds")) stretch.seconds = luaL_checknumber(L, -1);
+  const auto record =
+      data::TokenizerRecord::of(*object.tokenizer, object.name,
+                                host::registry().find("tokenizer", object.name).version, options);
+  const data::DecodedStretch made =
+      data::decode_stretch(set, *object.tokenizer, record, stretch, string_field(L, 4, "out", ""));
+  push_json(L,
+            {{"begin", made.begin},
+             {"frames", made.frames},
+             {"samples", made.samples},
+             {"channels", made.channels},
+             {"sample_rate", made.sample_rate}},
+            NonFinite::refuse);
+  return 1;
+}
+
 // codes.read_audio(path, {sample_rate=, channels=, accept_truncated=}) -> audio.
 int read_audio(lua_State* L) {
   const std::string path = luaL_checkstring(L, 1);
@@ -277,6 +330,8 @@ int open_codes(lua_State* L) {
                                 {"set", guard<code_set>},
                                 {"loader", guard<loader>},
                                 {"writer", guard<code_writer>},
+                                {"use", guard<codebook_use>},
+                                {"decode", guard<decode>},
                                 {"read_audio", guard<read_audio>},
                                 {"write_audio", guard<write_audio>},
                                 {nullptr, nullptr}};

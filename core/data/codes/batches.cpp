@@ -72,8 +72,11 @@ CodeBatchSource::Window CodeBatchSource::window(int64_t position) const {
 CodeBatch CodeBatchSource::rows(int64_t position, int64_t count) const {
   const int64_t codebooks = set_->description().codebooks;
   CodeBatch batch{at::full({count, codebooks, options_.frames}, options_.pad, at::kLong),
-                  at::empty({count}, at::kLong), at::empty({count}, at::kLong),
-                  at::empty({count}, at::kLong), position + count};
+                  at::empty({count}, at::kLong),
+                  at::empty({count}, at::kLong),
+                  at::empty({count}, at::kLong),
+                  at::empty({count}, at::kBool),
+                  position + count};
   auto* codes = batch.codes.data_ptr<int64_t>();
   for (int64_t row = 0; row < count; ++row, codes += codebooks * options_.frames) {
     const Window cut = window(position + row);
@@ -81,6 +84,7 @@ CodeBatch CodeBatchSource::rows(int64_t position, int64_t count) const {
     batch.lengths.data_ptr<int64_t>()[row] = cut.length;
     batch.items.data_ptr<int64_t>()[row] = cut.item;
     batch.starts.data_ptr<int64_t>()[row] = cut.begin;
+    batch.ended.data_ptr<bool>()[row] = cut.begin + cut.length == set_->length(cut.item);
   }
   return batch;
 }

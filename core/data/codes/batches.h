@@ -35,6 +35,7 @@ struct CodeBatch {
   at::Tensor lengths;    // int64 [batch]: frames that are codes; what follows is `pad`
   at::Tensor items;      // int64 [batch]: the item that a window is of
   at::Tensor starts;     // int64 [batch]: its first frame in the item
+  at::Tensor ended;      // bool [batch]: whether it holds the item's last frame
   int64_t position = 0;  // of the batch after this one
 };
 

@@ -3,7 +3,7 @@
 --
 --   local set = data.codes("tokens/ljspeech", {split = "train"})
 --   local batches = data.code_batches(set, {batch = 16, frames = 600, minimum = 150, order = "shuffled"})
---   local batch = batches:next()     -- batch.codes [16, codebooks, 600], batch.lengths [16]
+--   local tokens, lengths = batches:next()     -- int64 [16, codebooks, 600] and [16]
 
 local check = require "gamut.options"
 local native = require "gamut.native.codes"
@@ -44,17 +44,14 @@ function codes.codes(paths, options)
   return native.set(files)
 end
 
----@class gamut.data.CodeBatch
----@field codes gamut.Tensor int64 [batch, codebooks, frames]
----@field lengths gamut.Tensor int64 [batch]: frames that are codes; `pad` stands in those behind
----@field items gamut.Tensor int64 [batch], on the CPU: the item of each window
----@field starts gamut.Tensor int64 [batch], on the CPU: its first frame in the item
+---@class gamut.data.CodeWindow where the windows of a batch are from; all [batch], on the CPU
+---@field items gamut.Tensor int64: the item of each
+---@field starts gamut.Tensor int64: its first frame in the item
+---@field ended gamut.Tensor bool: whether it holds the item's last frame
 
----@param device string?
----@return gamut.data.CodeBatch
-local function to_batch(device, tokens, lengths, items, starts)
+local function to_device(device, tokens, lengths, window)
   if device and device ~= "cpu" then tokens, lengths = tokens:to(device), lengths:to(device) end
-  return {codes = tokens, lengths = lengths, items = items, starts = starts}
+  return tokens, lengths, window
 end
 
 -- What gives positions their meaning.
@@ -124,9 +121,11 @@ function codes.code_batches(set, options)
   return self
 end
 
----@return gamut.data.CodeBatch
+---@return gamut.Tensor codes int64 [batch, codebooks, frames]
+---@return gamut.Tensor lengths int64 [batch]: frames that are codes; `pad` stands in those behind
+---@return gamut.data.CodeWindow
 function Loader:next()
-  return to_batch(self.device, self.source:next())
+  return to_device(self.device, self.source:next())
 end
 
 ---Where the next batch begins, as a plain table; what lies ready in the queue does not count.
@@ -175,13 +174,13 @@ function codes.code_windows(set, options)
   return self
 end
 
----Iterates: `for batch in windows:each() do`.
----@return fun(): gamut.data.CodeBatch?
+---Iterates: `for codes, lengths, window in windows:each() do`.
+---@return fun(): gamut.Tensor?, gamut.Tensor?, gamut.data.CodeWindow?
 function Windows:each()
   local index = -1
   return function()
     index = index + 1
-    if index < self.batches then return to_batch(self.device, self.source:of_epoch(index)) end
+    if index < self.batches then return to_device(self.device, self.source:of_epoch(index)) end
   end
 end
 

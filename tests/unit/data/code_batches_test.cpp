@@ -17,7 +17,7 @@ using CodeBatches = InCodesFolder;
 using Windows = std::vector<std::tuple<int64_t, int64_t, int64_t>>;
 
 // Each window's codes are compared with the item's on the way.
-Windows windows_of(const CodeBatch& batch, int64_t pad) {
+Windows windows_of(const CodeSet& set, const CodeBatch& batch) {
   Windows windows;
   for (int64_t row = 0; row < batch.codes.size(0); ++row) {
     const int64_t item = batch.items[row].item<int64_t>(),
@@ -25,7 +25,8 @@ Windows windows_of(const CodeBatch& batch, int64_t pad) {
     const int64_t length = batch.lengths[row].item<int64_t>(), frames = batch.codes.size(2);
     const at::Tensor right = codes_of(item, begin + length).narrow(1, begin, length);
     EXPECT_TRUE(at::equal(batch.codes[row].narrow(1, 0, length), right));
-    EXPECT_TRUE((batch.codes[row].narrow(1, length, frames - length) == pad).all().item<bool>());
+    EXPECT_TRUE((batch.codes[row].narrow(1, length, frames - length) == 1024).all().item<bool>());
+    EXPECT_EQ(batch.ended[row].item<bool>(), begin + length == set.length(item));
     windows.emplace_back(item, begin, length);
   }
   return windows;
@@ -46,15 +47,15 @@ TEST_F(CodeBatches, ChunksFollowEachOtherAndShortRestsAreLeftOut) {
   EXPECT_EQ(source.windows(), 6);
   EXPECT_EQ(source.items_left_out(), 1);
   const CodeBatch first = source.at(0);
-  EXPECT_THAT(windows_of(first, 1024), ElementsAre(std::tuple(0, 0, 4), std::tuple(0, 4, 4),
-                                                   std::tuple(0, 8, 2), std::tuple(1, 0, 3)));
+  EXPECT_THAT(windows_of(first), ElementsAre(std::tuple(0, 0, 4), std::tuple(0, 4, 4),
+                                             std::tuple(0, 8, 2), std::tuple(1, 0, 3)));
   EXPECT_EQ(first.position, 4);
   // Over the end of the epoch to the beginning.
-  EXPECT_THAT(windows_of(source.at(4), 1024),
+  EXPECT_THAT(windows_of(*set, source.at(4)),
               ElementsAre(std::tuple(3, 0, 4), std::tuple(3, 4, 4), std::tuple(0, 0, 4),
                           std::tuple(0, 4, 4)));
   EXPECT_EQ(source.batches(), 2);
-  EXPECT_THAT(windows_of(source.of_epoch(1), 1024),
+  EXPECT_THAT(windows_of(*set, source.of_epoch(1)),
               ElementsAre(std::tuple(3, 0, 4), std::tuple(3, 4, 4)));
 }
 
@@ -64,7 +65,7 @@ TEST_F(CodeBatches, ShuffledEpochsHoldEveryChunkOnce) {
   const auto epoch = [&](int64_t number) {
     Windows windows;
     for (int64_t i = 0; i < source.windows(); ++i) {
-      windows.push_back(windows_of(source.at(number * source.windows() + i), 1024)[0]);
+      windows.push_back(windows_of(*set, source.at(number * source.windows() + i))[0]);
     }
     return windows;
   };
@@ -80,7 +81,7 @@ TEST_F(CodeBatches, CropsLieAnywhereInTheItemAndMoveEveryEpoch) {
   EXPECT_EQ(source.windows(), 6 + 0 + 1 + 2);
   std::set<int64_t> begins[4];
   for (int64_t i = 0; i < 200 * source.windows(); ++i) {
-    const auto [item, begin, length] = windows_of(source.at(i), 1024)[0];
+    const auto [item, begin, length] = windows_of(*set, source.at(i))[0];
     EXPECT_EQ(length, 8);
     begins[item].insert(begin);
   }
@@ -89,7 +90,7 @@ TEST_F(CodeBatches, CropsLieAnywhereInTheItemAndMoveEveryEpoch) {
   EXPECT_EQ(begins[2].size(), 2U);
   EXPECT_EQ(begins[3].size(), 9U);
   const auto short_set = CodeBatchSource(set, options_of(1, 8, 2, CodeCut::crops, false));
-  EXPECT_EQ(windows_of(short_set.at(6), 1024)[0], std::tuple(1, 0, 3));
+  EXPECT_EQ(windows_of(*set, short_set.at(6))[0], std::tuple(1, 0, 3));
 }
 
 TEST_F(CodeBatches, PositionsDoNotDependOnBatchesAndQueues) {
