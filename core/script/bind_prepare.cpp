@@ -5,6 +5,7 @@
 //   prepare.split_position(name, seed) -> a number in [0, 1) that only the two decide
 //   prepare.settings(declared options, {"key=value", ...}, "the data set `ljspeech`") -> table
 //   prepare.tokenizer_settings(tokenizer's name, {"key=value", ...}) -> table
+//   prepare.text_units{files =, field =, unit_bytes =, validation_documents =} -> items
 //   prepare.run{items =, kind =, out =, tokenizer =, ...} -> manifest, whether it was there already
 #include <ATen/Parallel.h>
 
@@ -16,6 +17,7 @@
 #include "data/documents.h"
 #include "data/prepare/audio_work.h"
 #include "data/prepare/prepare.h"
+#include "data/prepare/text_units.h"
 #include "data/prepare/text_work.h"
 #include "data/prepare/walk.h"
 #include "plugin_host/options_check.h"
@@ -107,6 +109,36 @@ int tokenizer_settings(lua_State* L) {
   return 1;
 }
 
+// prepare.text_units{files = {{path =, name =}, ...}, field =, unit_bytes =,
+// validation_documents =} -> items: ranges of documents, in the order of the files.
+int text_units(lua_State* L) {
+  check_fields(L, 1, "prepare.text_units",
+               {"files", "field", "unit_bytes", "validation_documents"});
+  data::TextUnitOptions options;
+  options.field = string_field(L, 1, "field", options.field);
+  options.unit_bytes = integer_field(L, 1, "unit_bytes", options.unit_bytes);
+  options.validation_documents = integer_field(L, 1, "validation_documents", 0);
+  push_field(L, 1, "files");
+  luaL_checktype(L, -1, LUA_TTABLE);
+  std::vector<data::TextFileName> files;
+  for (lua_Integer i = 1; lua_rawgeti(L, -1, i) != LUA_TNIL; ++i, lua_pop(L, 1)) {
+    const int file = lua_gettop(L);
+    files.push_back({string_field(L, file, "path", ""), string_field(L, file, "name", "")});
+  }
+  const auto units = data::list_text_units(files, options);
+  lua_createtable(L, static_cast<int>(units.size()), 0);
+  for (size_t i = 0; i < units.size(); ++i) {
+    nlohmann::json item = {{"name", units[i].name},
+                           {"path", units[i].path.string()},
+                           {"weight", units[i].weight},
+                           {"facts", nlohmann::json::parse(units[i].facts)}};
+    if (!units[i].split.empty()) item["split"] = units[i].split;
+    push_json(L, item, NonFinite::refuse);
+    lua_rawseti(L, -2, static_cast<lua_Integer>(i) + 1);
+  }
+  return 1;
+}
+
 // The item on top of the stack: {name =, path =, split =, facts = {...}}.
 data::Unit to_unit(lua_State* L) {
   const int item = lua_gettop(L);
@@ -184,6 +216,7 @@ std::unique_ptr<data::UnitWork> make_work(lua_State* L, int table, MadeTokenizer
   options.validation = number_field(L, table, "validation", 0);
   options.seed = static_cast<uint64_t>(integer_field(L, table, "seed", 0));
   options.shard_tokens = integer_field(L, table, "shard_tokens", options.shard_tokens);
+  options.prefix = string_field(L, table, "prefix", "");
   return std::make_unique<data::TextWork>(*made.tokenizer, options);
 }
 
@@ -254,7 +287,7 @@ int run(lua_State* L) {
   check_fields(L, 1, "prepare.run",
                {"items", "kind", "out", "tokenizer", "tokenizer_options", "request", "workers",
                 "max_skipped", "retry_skipped", "min_seconds", "max_seconds", "min_peak",
-                "accept_truncated", "validation", "seed", "shard_tokens"});
+                "accept_truncated", "validation", "seed", "shard_tokens", "prefix"});
   lua_settop(L, 1);
   std::vector<data::Unit> units = to_units(L, 1);
   MadeTokenizer made = make_tokenizer(L, 1);
@@ -288,6 +321,7 @@ int open_prepare(lua_State* L) {
                                 {"read_text", guard<read_text>},
                                 {"split_position", guard<split_position>},
                                 {"settings", guard<settings>},
+                                {"text_units", guard<text_units>},
                                 {"tokenizer_settings", guard<tokenizer_settings>},
                                 {"run", guard<run>},
                                 {nullptr, nullptr}};

@@ -1,17 +1,12 @@
-// The formats of text: whole files, and JSON lines.
-#include <zlib.h>
-
-#include <algorithm>
-#include <limits>
-#include <utility>
-
+// The formats of text: whole files here, JSON lines and Parquet in files of their own.
 #include "data/documents.h"
+
+#include "data/prepare/json_lines.h"
+#include "data/prepare/parquet_documents.h"
 #include "data/prepare/text_work.h"
 
 namespace gamut::data {
 namespace {
-
-using nlohmann::json;
 
 // The file is the document.
 class TextFile : public DocumentSource {
@@ -35,127 +30,23 @@ class TextFile : public DocumentSource {
   std::unique_ptr<DocumentReader> reader_;
 };
 
-// Lines of a file, plain or gzip, with the byte where each begins.
-class LineReader {
- public:
-  LineReader(const std::filesystem::path& path, int64_t begin)
-      : path_(path.string()), file_(gzopen(path_.c_str(), "rbe")) {
-    GAMUT_CHECK(file_, "cannot open ", path_);
-    gzbuffer(static_cast<gzFile>(file_), 1 << 18);
-    if (begin == 0) return;
-    // From the byte before: if a line ends there, the next one begins in the range.
-    GAMUT_CHECK(gzseek(static_cast<gzFile>(file_), begin - 1, SEEK_SET) == begin - 1, path_,
-                " ends or is damaged before byte ", begin);
-    position_ = begin - 1;
-    std::string rest;
-    next(rest);
-  }
-  ~LineReader() { gzclose(static_cast<gzFile>(file_)); }
-  LineReader(const LineReader&) = delete;
-  LineReader& operator=(const LineReader&) = delete;
-
-  int64_t position() const { return position_; }
-
-  // Without its line end; false at the end of the file.
-  bool next(std::string& line) {
-    line.clear();
-    for (;;) {
-      const size_t end = buffer_.find('\n', used_);
-      if (end != std::string::npos) {
-        line.append(buffer_, used_, end - used_);
-        used_ = end + 1;
-        position_ += static_cast<int64_t>(line.size()) + 1;
-        return true;
-      }
-      line.append(buffer_, used_);
-      used_ = buffer_.size();
-      if (!fill()) {
-        position_ += static_cast<int64_t>(line.size());
-        return !line.empty();
-      }
-    }
-  }
-
- private:
-  bool fill() {
-    buffer_.resize(1 << 18);
-    used_ = 0;
-    const int got = gzread(static_cast<gzFile>(file_), buffer_.data(), 1 << 18);
-    int error = Z_OK;
-    gzerror(static_cast<gzFile>(file_), &error);
-    GAMUT_CHECK(got >= 0 && (error == Z_OK || error == Z_STREAM_END), path_,
-                " is damaged or cut short: its compressed data cannot be unpacked");
-    buffer_.resize(static_cast<size_t>(got));
-    return got > 0;
-  }
-
-  std::string path_;
-  void* file_;  // gzFile
-  std::string buffer_;
-  size_t used_ = 0;
-  int64_t position_ = 0;
-};
-
-// Documents that are lines of JSON: a string, or an object with the text in a field.
-class JsonLines : public DocumentSource {
- public:
-  JsonLines(const Unit& unit, const json& facts)
-      : name_(unit.name),
-        field_(facts.value("field", "text")),
-        end_(facts.value("end", std::numeric_limits<int64_t>::max())),
-        lines_(unit.path, facts.value("begin", int64_t{0})),
-        file_name_(facts.value("file", unit.name)) {}
-
-  bool next() override {
-    std::string line;
-    for (;;) {
-      begin_ = lines_.position();
-      if (begin_ >= end_ || !lines_.next(line)) return false;
-      if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-      if (take(line)) return true;
-    }
-  }
-  std::string key() const override { return c10::str(file_name_, "#", begin_); }
-  std::string read(size_t /*bytes*/) override { return std::exchange(text_, ""); }
-  json facts() const override {
-    if (bad_ == 0) return json::object();
-    return {{"documents_skipped", bad_}, {"first_skipped", reason_}};
-  }
-
- private:
-  // A line that is none of ours is counted; the others go on.
-  bool take(const std::string& line) {
-    json value = json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (value.is_object() && value.contains(field_)) value = std::move(value[field_]);
-    if (value.is_string()) {
-      text_ = value.get<std::string>();
-      return true;
-    }
-    if (bad_++ == 0) {
-      reason_ = c10::str("the line at byte ", begin_,
-                         value.is_discarded() ? std::string(" is not JSON, or not UTF-8")
-                                              : c10::str(" has no text in a field `", field_, "`"));
-    }
-    return false;
-  }
-
-  std::string name_, field_;
-  int64_t end_;
-  LineReader lines_;
-  std::string file_name_;
-  int64_t begin_ = 0, bad_ = 0;
-  std::string text_, reason_;
-};
-
 }  // namespace
 
 std::unique_ptr<DocumentSource> open_documents(const Unit& unit) {
-  const json facts = json::parse(unit.facts);
+  const auto facts = nlohmann::json::parse(unit.facts);
   const std::string format = facts.value("format", "text");
   if (format == "text") return std::make_unique<TextFile>(unit);
-  if (format == "lines") return std::make_unique<JsonLines>(unit, facts);
-  throw Error(
-      c10::str("documents in the format `", format, "` cannot be read; `text` and `lines` can"));
+  const std::string file = facts.value("file", unit.name);
+  const int64_t begin = facts.value("begin", int64_t{0});
+  const int64_t end = facts.value("end", std::numeric_limits<int64_t>::max());
+  if (format == "lines") {
+    return open_json_lines(unit.path, file, {facts.value("field", "text"), begin, end});
+  }
+  if (format == "parquet") {
+    return open_parquet(unit.path, file, {facts.value("field", "text"), begin, end});
+  }
+  throw Error(c10::str("documents in the format `", format,
+                       "` cannot be read; `text`, `lines` and `parquet` can"));
 }
 
 }  // namespace gamut::data

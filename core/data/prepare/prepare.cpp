@@ -64,16 +64,11 @@ class Preparation {
     if (todo_.empty()) return journal_.sync();
     Workers workers(work_, units_, todo_, options_.workers, options_.threads);
     while (!workers.all_taken()) {
-      const bool stop = options_.stop && options_.stop();
-      while (auto finished = workers.next(stop ? 0 : kPollSeconds)) {
+      if (options_.stop && options_.stop()) end_early(workers);
+      if (const auto finished = workers.next(kPollSeconds)) {
         write_down(finished->unit, finished->result);
-        if (shown_at_ + kPollSeconds < now()) break;
       }
-      if (stop) {
-        journal_.sync();
-        throw Interrupted();
-      }
-      show(workers.weight_under_way());
+      if (now() - shown_at_ >= kPollSeconds) show(workers.weight_under_way());
     }
     journal_.sync();
     show(0);
@@ -145,6 +140,14 @@ class Preparation {
       synced_at_ = now(), synced_bytes_ = journal_.bytes();
     }
     check_skipped();
+  }
+
+  [[noreturn]] void end_early(Workers& workers) {
+    workers.end();
+    while (const auto finished = workers.next(0)) write_down(finished->unit, finished->result);
+    journal_.sync();
+    show(0);
+    throw Interrupted();
   }
 
   void remember_skipped(size_t unit, const std::string& reason) {
@@ -236,6 +239,7 @@ Prepared prepare(std::vector<Unit> units, const UnitWork& work, const PrepareOpt
   files::pass_fault("prepare.shards", options.out);
   json manifest = plan;
   manifest.update(preparation.assemble(folder.new_shards()));
+  manifest.update(work.summary(manifest.at("splits")));
   folder.complete(manifest);
   return {std::move(manifest), false};
 }

@@ -35,13 +35,18 @@ struct Side {
 
 class TextSink : public ShardSink {
  public:
-  TextSink(std::filesystem::path folder, int64_t vocab_size, int64_t shard_tokens)
-      : folder_(std::move(folder)), vocab_size_(vocab_size), shard_tokens_(shard_tokens) {}
+  TextSink(std::filesystem::path folder, std::string prefix, int64_t vocab_size,
+           int64_t shard_tokens)
+      : folder_(std::move(folder)),
+        prefix_(std::move(prefix)),
+        vocab_size_(vocab_size),
+        shard_tokens_(shard_tokens) {}
 
   void add(const Unit& /*unit*/, Part part) override {
     Split& split = splits_.try_emplace(part.split).first->second;
     if (!split.writer) {
-      split.writer = std::make_unique<ShardWriter>(folder_, part.split, vocab_size_, shard_tokens_);
+      const std::string name = prefix_.empty() ? part.split : prefix_ + "_" + part.split;
+      split.writer = std::make_unique<ShardWriter>(folder_, name, vocab_size_, shard_tokens_);
     }
     const std::vector<int64_t> ids(part.tokens.begin(), part.tokens.end());
     split.writer->append(ids.data(), static_cast<int64_t>(ids.size()));
@@ -68,6 +73,7 @@ class TextSink : public ShardSink {
     int64_t documents = 0, bytes = 0;
   };
   std::filesystem::path folder_;
+  std::string prefix_;
   int64_t vocab_size_, shard_tokens_;
   std::map<std::string, Split> splits_;
 };
@@ -95,7 +101,8 @@ json TextWork::description() const {
             {"bos", info_.special_ids.at("bos")},
             {"validation", options_.validation},
             {"seed", options_.seed},
-            {"shard_tokens", options_.shard_tokens}}}};
+            {"shard_tokens", options_.shard_tokens},
+            {"prefix", options_.prefix}}}};
 }
 
 UnitResult TextWork::run(const Unit& unit, UnitContext& context) const {
@@ -122,12 +129,40 @@ UnitResult TextWork::run(const Unit& unit, UnitContext& context) const {
     result.parts.push_back(
         {split, std::move(side.tokens), {{"documents", side.documents}, {"bytes", side.bytes}}});
   }
-  if (result.parts.empty()) result.skipped = "it holds no documents";
+  if (result.parts.empty()) {
+    result.skipped = result.source.value("first_skipped", "it holds no documents");
+  }
   return result;
 }
 
 std::unique_ptr<ShardSink> TextWork::new_sink(const std::filesystem::path& folder) const {
-  return std::make_unique<TextSink>(folder, info_.vocab_size, options_.shard_tokens);
+  return std::make_unique<TextSink>(folder, options_.prefix, info_.vocab_size,
+                                    options_.shard_tokens);
+}
+
+json TextWork::summary(const json& splits) const {
+  json stats = json::object();
+  for (const auto& [split, counts] : splits.items()) {
+    stats["files_" + split] = counts.at("files").size();
+    stats["docs_" + split] = counts.at("documents");
+    stats["tokens_" + split] = counts.at("tokens");
+  }
+  const std::string name = c10::str(options_.tokenizer.name, "_", info_.vocab_size);
+  json tokenizer = {{"name", name}, {"kind", options_.tokenizer.name}};
+  json set = {{"name", options_.prefix},
+              {"tokenizer_name", name},
+              {"tokenizer_kind", options_.tokenizer.name},
+              {"stats", std::move(stats)}};
+  for (json* entry : {&tokenizer, &set}) {
+    (*entry)["vocab_size"] = info_.vocab_size;
+    for (const char* id : {"bos", "eos"}) {
+      const auto found = info_.special_ids.find(id);
+      (*entry)[std::string(id) + "_id"] =
+          found == info_.special_ids.end() ? json() : json(found->second);
+    }
+  }
+  return {{"datasets", json::array({std::move(set)})},
+          {"tokenizers", json::array({std::move(tokenizer)})}};
 }
 
 }  // namespace gamut::data

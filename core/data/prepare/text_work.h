@@ -22,7 +22,9 @@ class DocumentSource {
 
 // By the unit's facts, all formats also as .gz. {"format": "text"}: the file is one document.
 // {"format": "lines", "field": "text", "begin": 0, "end": 1000000}: JSON lines, those that begin in
-// that range of (unpacked) bytes; without a range all. Other formats are added in documents.cpp.
+// that range of (unpacked) bytes; without a range all. {"format": "parquet", "field": "text",
+// "begin": 0, "end": 5000}: rows of a column. "file": what the file is called in keys, by default
+// as the unit.
 std::unique_ptr<DocumentSource> open_documents(const Unit& unit);
 
 struct TextWorkOptions {
@@ -30,6 +32,7 @@ struct TextWorkOptions {
   double validation = 0;  // share of documents held out, of units that have no split
   uint64_t seed = 0;      // of that
   int64_t shard_tokens = 100'000'000;
+  std::string prefix;  // shards are called <prefix>_<split>_000000.bin; "": without it
 };
 
 // A unit is a range of documents of a file (see unit.h). The tokenizer outlives this object.
@@ -41,6 +44,8 @@ class TextWork : public UnitWork {
   nlohmann::json description() const override;
   UnitResult run(const Unit& unit, UnitContext& context) const override;
   std::unique_ptr<ShardSink> new_sink(const std::filesystem::path& folder) const override;
+  // What a manifest of Parameter Golf says of a data set and its tokenizer.
+  nlohmann::json summary(const nlohmann::json& splits) const override;
 
  private:
   Tokenizer& tokenizer_;

@@ -89,6 +89,10 @@ class UnitWork {
   // result at any time. What cannot be read is an exception or `skipped`: the unit is listed with
   // the reason, and the others go on.
   virtual UnitResult run(const Unit& unit, UnitContext& context) const = 0;
+  // What else the manifest says, given what the sink's finish() returned.
+  virtual nlohmann::json summary(const nlohmann::json& /*splits*/) const {
+    return nlohmann::json::object();
+  }
   // `folder` is empty.
   virtual std::unique_ptr<ShardSink> new_sink(const std::filesystem::path& folder) const = 0;
 };

@@ -12,8 +12,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// ".wav"; of a packed file with the ending before, ".jsonl.gz".
 std::string ending_of(const fs::path& path) {
   std::string ending = path.extension().string();
+  if (ending == ".gz") ending = path.stem().extension().string() + ending;
   std::transform(ending.begin(), ending.end(), ending.begin(),
                  [](unsigned char letter) { return static_cast<char>(std::tolower(letter)); });
   return ending;

@@ -42,6 +42,7 @@ local BY_KIND = {
   text = {
     {"validation", "number", default = 0.05, min = 0, max = 1, doc = "share of the documents that is held out"},
     {"seed", "integer", default = 0, doc = "of the split"},
+    {"prefix", "string", default = "text", doc = "shards are called PREFIX_train_000000.bin, PREFIX_val_000000.bin"},
     {"shard_tokens", "integer", default = 100000000, min = 1, max = 2147483647, doc = "tokens a shard"},
   },
 }
@@ -74,8 +75,8 @@ local function load_recipe(name)
     path = ("%s/%s.lua"):format(FOLDER, name)
     if #glob(path) == 0 then
       local near = nearest(set_names(), name)
-      error(("there is no data set `%s`%s; a recipe of your own is named by its file, such as ./%s.lua"):format(name,
-        #near > 0 and ("; did you mean `%s`?"):format(near[1]) or ("; there are " .. table.concat(set_names(), ", ")),
+      error(("there is no data set `%s`; %s (a recipe of your own is named by its file, such as ./%s.lua)"):format(name,
+        #near > 0 and ("did you mean `%s`?"):format(near[1]) or ("there are " .. table.concat(set_names(), ", ")),
         name), 0)
     end
   end
@@ -131,13 +132,13 @@ local function sort_words(words)
 end
 
 -- A setting that can have no effect is a mistake.
-local function refuse_idle(words, items)
+local function refuse_idle(words, items, kind)
   for _, item in ipairs(items) do
     if not item.split then return end
   end
   for _, word in ipairs(words) do
     local name = word:match "^[^=]*"
-    if name == "validation" or name == "test" then
+    if name == "validation" or name == "test" or (name == "seed" and kind == "text") then
       error(("`%s` has no effect: the data set brings its own split"):format(name), 0)
     end
   end
@@ -147,7 +148,10 @@ local function list_items(recipe, settings, words)
   local items = recipe.items(settings)
   if type(items) ~= "table" then error("the recipe's `items` returned no list", 0) end
   if #items == 0 then error("the data set has no items there", 0) end
-  if recipe.kind ~= "audio" then return items end
+  if recipe.kind ~= "audio" then
+    refuse_idle(words, items, "text")
+    return items
+  end
   if settings.validation + settings.test > 1 then
     error(("validation and test are shares of the items; together they are %g, above 1")
       :format(settings.validation + settings.test), 0)
@@ -202,6 +206,7 @@ local function run(name, recipe, words)
     min_seconds = settings.min_seconds, max_seconds = settings.max_seconds, min_peak = settings.min_peak,
     accept_truncated = settings.accept_truncated, validation = recipe.kind == "text" and settings.validation or nil,
     seed = recipe.kind == "text" and settings.seed or nil, shard_tokens = settings.shard_tokens,
+    prefix = recipe.kind == "text" and settings.prefix or nil,
   }
   summarize(manifest, already, settings.out)
 end

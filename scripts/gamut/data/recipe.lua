@@ -8,6 +8,13 @@ local recipe = strict("gamut.data.recipe", {
   -- What libsndfile reads.
   audio_endings = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au",
     ".snd", ".caf", ".w64"},
+  -- What documents come from: a file each, lines of JSON, rows of Parquet.
+  text_endings = {".txt", ".md", ".rst", ".pod", ".txt.gz", ".md.gz", ".rst.gz", ".pod.gz", ".jsonl", ".ndjson",
+    ".jsonl.gz", ".ndjson.gz", ".parquet"},
+  ---Ranges of documents of files, for a recipe of the kind "text": {files = {{path =, name =}, ...},
+  ---field =, validation_documents =}. The first `validation_documents` are for validation.
+  ---@type fun(options: table): table[]
+  text_units = native.text_units,
   ---Names (with `/`) of the files below a folder that end in one of `endings`, sorted. Hidden ones are
   ---passed over.
   ---@type fun(folder: string, endings: string[]): string[]
@@ -16,6 +23,12 @@ local recipe = strict("gamut.data.recipe", {
   ---@type fun(name: string, seed?: integer): number
   position = native.split_position,
 })
+
+local function open(path)
+  local file, reason = io.open(path, "rb")
+  if not file then error("cannot open " .. reason, 0) end
+  return file
+end
 
 ---The audio files below a folder.
 ---@param folder string
@@ -29,6 +42,25 @@ function recipe.audio_files(folder)
   return names
 end
 
+---A file of text, JSON lines or Parquet, or those below a folder, in the order of their names.
+---@param source string
+---@return {path: string, name: string}[]
+function recipe.text_files(source)
+  local folder <close> = io.open(source .. "/.", "rb") -- fails where it is none
+  if not folder then
+    open(source):close()
+    return {{path = source, name = source:match "[^/]*$"}}
+  end
+  local names = native.walk(source, recipe.text_endings)
+  if #names == 0 then
+    error(("the folder %s holds no documents: files that end in %s"):format(source,
+      table.concat(recipe.text_endings, ", ")), 0)
+  end
+  local files = {}
+  for i, name in ipairs(names) do files[i] = {path = source .. "/" .. name, name = name} end
+  return files
+end
+
 ---The first file or folder that one of the patterns (with `*`) finds. An error names all of them.
 ---@param what string for the error
 ---@param patterns string[]
@@ -39,12 +71,6 @@ function recipe.find(what, patterns)
     if #found > 0 then return found[#found] end
   end
   error(("there is no %s; looked for %s"):format(what, table.concat(patterns, ", ")), 0)
-end
-
-local function open(path)
-  local file, reason = io.open(path, "rb")
-  if not file then error("cannot open " .. reason, 0) end
-  return file
 end
 
 ---Lines of a text file, plain or gzip, without their ends, of Windows too.
