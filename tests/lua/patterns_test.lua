@@ -203,6 +203,33 @@ testing.test("a loss of a model with one head a codebook counts what the mask sa
   testing.close(model:loss(inputs, targets), (each * mask:reshape{-1}):sum() / mask:sum(), 1e-5)
 end)
 
+testing.test("from a set of codes to a loss: what ends has its end, crops have none", function()
+  local data = gamut.data
+  local codes_folder <const> = os.tmpname()
+  os.remove(codes_folder)
+  local writer = data.code_writer{
+    folder = codes_folder, split = "train", sample_rate = 24000, hop_length = 320, codebooks = 3, vocab_size = 20,
+    tokenizer = {name = "encodec", version = "1.0.0", options = {}, identity = {}},
+  }
+  for i, length in ipairs{11, 6, 3} do writer:append(gamut.randint(20, {3, length}), {name = "clip" .. i}) end
+  writer:finish()
+  local set = data.codes(codes_folder, {split = "train"})
+  local pattern = patterns.delay{codebooks = set.codebooks, codes = set.vocab_size, ends = true}
+  local frames = pattern:frames(11)
+  testing.equal(frames, 7)
+  local batches = data.code_batches(set, {batch = 4, frames = frames})
+  local codes, lengths, from = batches:next()
+  local inputs, targets, mask = pattern:training(codes, {lengths = lengths, ended = from.ended})
+  testing.equal(inputs.shape, {4, 3, 10})
+  testing.equal(mask:sum():item(), 3 * (lengths:sum() + from.ended:sum()):item())
+  testing.equal(targets:eq(pattern.eos):sum():item(), 3 * from.ended:sum():item())
+  local model = model_of(pattern)
+  local loss = model:loss(inputs, targets)
+  loss:backward()
+  testing.close(loss:item(), math.log(pattern.vocab_size), 1.0)
+  os.execute("rm -rf " .. codes_folder)
+end)
+
 testing.test("generation keeps to the pattern, goes on from given frames, and gives codes back", function()
   for _, name in ipairs(NAMES) do
     local pattern = patterns.make(name, {codebooks = 3, codes = 20, ends = true})
