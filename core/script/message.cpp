@@ -29,8 +29,9 @@ std::string first_paragraph(std::string message) {
   return message;
 }
 
-// Whether a chunk belongs to the Lua library that comes with the program.
+// Whether a chunk belongs to the Lua library that comes with the program, or to the program itself.
 bool is_library(lua_State* L, const char* source) {
+  if (std::strcmp(source, "=gamut") == 0) return true;
   const std::string& folder = bridge(L).library_folder;
   return source[0] == '@' && !folder.empty() &&
          std::strncmp(source + 1, folder.c_str(), folder.size()) == 0;

@@ -29,12 +29,19 @@ std::vector<fs::path> files_in(const fs::path& folder) {
   return files;
 }
 
+bool ends_with(const std::string& name, const std::string& ending) {
+  return name.size() >= ending.size() &&
+         name.compare(name.size() - ending.size(), ending.size(), ending) == 0;
+}
+
 // What complete() gives names to; a killed one leaves such files without a manifest.
 bool is_ours(const fs::path& path) {
   const std::string name = path.filename().string();
-  const auto begins = [&](const char* word) { return name.rfind(word, 0) == 0; };
-  return name == kWork || name == "sources.jsonl" || name == "skipped.jsonl" || begins("train_") ||
-         begins("val_") || begins("test_");
+  if (name == kWork || name == "sources.jsonl" || name == "skipped.jsonl") return true;
+  const bool is_shard = ends_with(name, ".bin") || ends_with(name, ".safetensors");
+  return is_shard &&
+         (name.find("train_") != std::string::npos || name.find("val_") != std::string::npos ||
+          name.find("test_") != std::string::npos);
 }
 
 void check_is_ours(const fs::path& out) {

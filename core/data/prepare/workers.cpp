@@ -35,9 +35,14 @@ Workers::Workers(const UnitWork& work, const std::vector<Unit>& units, std::vect
     threads_.emplace_back([this, i, threads] { work_on(i, threads); });
 }
 
-Workers::~Workers() {
+void Workers::end() {
+  const std::lock_guard lock(mutex_);
   stop_ = true;
   room_.notify_all();
+}
+
+Workers::~Workers() {
+  end();
   for (std::thread& thread : threads_) thread.join();
 }
 
@@ -80,6 +85,7 @@ void Workers::work_on(size_t worker, int threads) {
     if (!failure_) failure_ = std::current_exception();
     stop_ = true;
     ready_.notify_one();
+    room_.notify_all();
   }
 }
 

@@ -31,6 +31,8 @@ class Workers {
   // The next result; nothing when none came within `seconds`, or when all were taken. An exception
   // that is no fault of a unit (memory ran out) comes out here.
   std::optional<Finished> next(double seconds);
+  // Nothing more is begun or delivered; what lies ready can still be taken.
+  void end();
   bool all_taken() const { return taken_ == todo_.size(); }
   // How much of the units under way is done, in their weight.
   double weight_under_way() const;
