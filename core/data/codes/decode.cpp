@@ -94,7 +94,7 @@ DecodedStretch decode_stretch(const CodeSet& set, Tokenizer& tokenizer,
   Window window(writer, lead * codes.hop_length, std::max<int64_t>(count, 0));
   const int64_t books = stretch.codebooks ? stretch.codebooks : codes.codebooks;
   const auto decoder = codec->new_decoder();
-  const int64_t end = made.begin + made.frames;
+  const int64_t end = std::min(made.begin + made.frames + second, set.length(stretch.item));
   for (int64_t at = made.begin - lead; at < end; at += 4 * second) {
     const int64_t frames = std::min(4 * second, end - at);
     at::Tensor block = at::empty({codes.codebooks, frames}, at::kLong);

@@ -50,13 +50,17 @@ end
 local function tell_tokenizer(tokenizer)
   fact("tokenizer", "%s %s", tokenizer.name, tokenizer.version)
   if next(tokenizer.options) then fact("options", "%s", in_words(tokenizer.options)) end
-  for _, key in ipairs(sorted(tokenizer.identity)) do fact(key, "%s", tokenizer.identity[key]) end
+  if next(tokenizer.identity) then fact("identity", "%s", in_words(tokenizer.identity)) end
 end
 
 local function duration(seconds)
   if seconds < 60 then return ("%.2f s"):format(seconds) end
   if seconds < 3600 then return ("%.1f min"):format(seconds / 60) end
   return ("%.2f hours"):format(seconds / 3600)
+end
+
+local function plural(count, name)
+  return ("%d %s%s"):format(count, name, count == 1 and "" or "s")
 end
 
 -- --- The tokenizer -------------------------------------------------------------------------------
@@ -119,17 +123,17 @@ local function decode_codes(set, settings, words)
   local made = native.decode(set, tokenizer, options, {
     item = item, start = settings.start, seconds = settings.seconds, codebooks = settings.codebooks, out = settings.out,
   })
-  print(("\n%s: %.2f s of item %d (%s), %d channel%s at %d Hz"):format(settings.out, made.samples / made.sample_rate, item,
-    set:facts(item).name, made.channels, made.channels == 1 and "" or "s", made.sample_rate))
+  print(("\n%s: %.2f s of item %d (%s), %s at %d Hz"):format(settings.out, made.samples / made.sample_rate, item,
+    set:facts(item).name, plural(made.channels, "channel"), made.sample_rate))
 end
 
 local function inspect_codes(path, settings, words)
   local set = codes.codes(path, {split = settings.split ~= "" and settings.split or nil})
-  print(("%s: codes of audio in %d file%s"):format(path, #set.files, #set.files == 1 and "" or "s"))
+  print(("%s: codes of audio in %s"):format(path, plural(#set.files, "file")))
   tell_tokenizer(set.tokenizer)
   fact("codes", "%d codebooks of %d; %.4g frames a second, %d samples each at %d Hz", set.codebooks, set.vocab_size,
     set.frame_rate, set.hop_length, set.sample_rate)
-  fact("holds", "%d items, %d frames, %s", set.items, set.frames, duration(set.frames / set.frame_rate))
+  fact("holds", "%s, %d frames, %s", plural(set.items, "item"), set.frames, duration(set.frames / set.frame_rate))
   set:verify()
   fact("checksums", "right, and all codes in the vocabulary")
   fact("fingerprint", "%s", set.fingerprint)
@@ -140,7 +144,7 @@ end
 
 -- --- Text ----------------------------------------------------------------------------------------
 
--- Tokens that occur, and the entropy of one on its own.
+-- How many different ones occur, the largest, and the entropy of a token on its own.
 local function token_use(set)
   local counts = gamut.zeros({65536}, {dtype = "int64"})
   for begin = 0, set.tokens - 1, 1 << 20 do
@@ -150,7 +154,7 @@ local function token_use(set)
     end)
   end
   local share = counts:masked_select(counts:gt(0)):to "float64" / set.tokens
-  return share:size(0), -(share * share:log2()):sum():item(), counts:nonzero():max():item()
+  return share:size(0), counts:nonzero():max():item(), -(share * share:log2()):sum():item()
 end
 
 -- What a manifest in the shard's folder says of its tokenizer.
@@ -220,6 +224,17 @@ local function read_manifest(folder)
   return manifest
 end
 
+-- "508 items, 0.71 hours, 2 files": what the manifest counts in a split.
+local function counts_of(split)
+  local counts = {}
+  for _, key in ipairs{"items", "documents", "tokens"} do
+    if split[key] then counts[#counts + 1] = ("%d %s"):format(split[key], key) end
+  end
+  if split.hours then counts[#counts + 1] = ("%.2f hours"):format(split.hours) end
+  counts[#counts + 1] = plural(#split.files, "file")
+  return table.concat(counts, ", ")
+end
+
 local function inspect_folder(folder, settings, words)
   local manifest = read_manifest(folder)
   if not manifest then
@@ -228,8 +243,7 @@ local function inspect_folder(folder, settings, words)
   end
   print(("%s: the data set `%s`"):format(folder, manifest.recipe))
   fact("settings", "%s", in_words(manifest.options))
-  tell_tokenizer(manifest.tokenizer)
-  for _, split in ipairs(sorted(manifest.splits)) do fact(split, "%s", in_words(manifest.splits[split])) end
+  for _, split in ipairs(sorted(manifest.splits)) do fact(split, "%s", counts_of(manifest.splits[split])) end
   fact("sources", "%d used, %d skipped", manifest.units.used, manifest.units.skipped)
   check_files(folder, manifest.files)
   for _, split in ipairs(sorted(manifest.splits)) do
