@@ -26,7 +26,7 @@ endforeach()
 install(RUNTIME_DEPENDENCY_SET gamut_libraries
   PRE_EXCLUDE_REGEXES
     # LibTorch with its CUDA libraries, whose folder the launcher names;
-    "^lib(torch|c10|cu|nv|shm|gomp).*"
+    "^lib(torch|c10|cu(da|blas|dnn|fft|file|pti|rand|solver|sparse)|nv|shm|gomp).*"
     # glibc and the compiler's runtime, which must be the machine's own.
     "^(ld-linux.*|lib(c|m|dl|rt|pthread|resolv|util|anl|mvec|nsl)\\.so.*|lib(stdc\\+\\+|gcc_s)\\.so.*)"
   LIBRARY DESTINATION lib)

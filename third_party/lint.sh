@@ -36,7 +36,7 @@ tidy_all() {
     find core plugins tests -name '*.h' -print0 | sort -z | xargs -0 cat; } | sha256sum)
   export tidy_key
   local compiled
-  compiled=$(grep -oP '"file": "\K[^"]+' "$build/compile_commands.json" | grep -E "^$root/(core|plugins)/" | sort -u)
+  compiled=$(grep -oP '"file": "\K[^"]+' "$build/compile_commands.json" | grep -E "^$root/(core|plugins|tools)/" | sort -u)
   # shellcheck disable=SC2016 # the inner shell expands it
   xargs -r -d '\n' -P "$(nproc)" -n 1 bash -c 'tidy_one "$1"' _ <<<"$compiled"
 }

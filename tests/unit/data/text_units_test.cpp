@@ -99,7 +99,9 @@ TEST_F(TextUnits, AnyCutOfLinesHoldsTheSameDocumentsUnderTheSameKeys) {
     const Found cut = read_all(units);
     EXPECT_EQ(cut.texts, documents_) << bytes;
     EXPECT_EQ(cut.keys, whole.keys) << bytes;
-    if (bytes < 1000) EXPECT_GT(units.size(), files.size());
+    if (bytes < 1000) {
+      EXPECT_GT(units.size(), files.size());
+    }
   }
 }
 
@@ -129,7 +131,7 @@ TEST_F(TextUnits, RowsOfParquet) {
   EXPECT_EQ(whole.texts[2].size(), 201 * whole.texts[0].size());
   EXPECT_EQ(whole.keys[3], "d.parquet#4");
   EXPECT_EQ(whole.texts[6], "");
-  for (const int64_t bytes : {1, 5000, 20000, 30000}) {
+  for (const int64_t bytes : {4000, 20000, 30000}) {
     const Found cut = read_all(list_text_units(files, {"text", bytes, 8}));
     EXPECT_EQ(cut.texts, whole.texts) << bytes;
     EXPECT_EQ(cut.keys, whole.keys) << bytes;
