@@ -76,4 +76,37 @@ function cases.gated_norm(a)
   return trained({ x, gate, weight }, gradient, function() return run(x, weight, 1e-5, options) end)
 end
 
+-- A layer of an audio codec: snake, then the convolution.
+function cases.codec_conv(a)
+  local weight = gamut.randn { a.N, a.C, a.K } / math.sqrt(a.C * a.K)
+  local x, packed, bias = gamut.randn { 1, a.T, a.C }, ops.conv1d_pack(weight), gamut.randn { a.N }
+  local padding = (a.K - 1) * a.d - a.s + 1
+  local options = {
+    outputs = a.N, stride = a.s, dilation = a.d, left = padding // 2, right = padding - padding // 2,
+    activation = "snake", alpha = gamut.rand { a.C } + 0.1,
+  }
+  return function() ops.conv1d(x, packed, bias, options) end
+end
+
+-- The same for a transposed convolution of 2 s taps.
+function cases.codec_conv_transpose(a)
+  local weight = gamut.randn { a.C, a.N, 2 * a.s } / math.sqrt(2 * a.C)
+  local packed, bias = ops.conv_transpose1d_pack(weight, a.s), gamut.randn { a.s * a.N }
+  local x = gamut.randn { 1, a.T, a.C }
+  local options =
+    { outputs = a.s * a.N, left = 1, right = 1, activation = "snake", alpha = gamut.rand { a.C } + 0.1 }
+  return function() ops.conv1d(x, packed, bias, options) end
+end
+
+function cases.lstm(a)
+  local weights = {}
+  for _ = 1, a.layers do
+    for _, t in ipairs(ops.lstm_pack(gamut.randn { 4 * a.H, a.H } * 0.04, gamut.randn { 4 * a.H, a.H } * 0.04)) do
+      weights[#weights + 1] = t
+    end
+  end
+  local x = gamut.randn { a.B, a.T, a.H }
+  return function() ops.lstm(x, weights) end
+end
+
 return cases

@@ -95,4 +95,29 @@ def gated_norm(B, T, H, D):
                    lambda: F.rms_norm(x, (D,), weight, 1e-5) * F.silu(gate))
 
 
-CASES = {f.__name__: f for f in (delta_rule, delta_rule_decode, selective_scan, ssd, causal_conv, gated_norm)}
+def snake(x, alpha):
+    """As transformers' Snake1d."""
+    return x + (alpha + 1e-9).reciprocal() * torch.sin(alpha * x).pow(2)
+
+
+def codec_conv(T, C, N, K, s, d):
+    x, alpha = torch.randn(1, C, T), torch.rand(1, C, 1) + 0.1
+    weight, bias = torch.randn(N, C, K) / (C * K) ** 0.5, torch.randn(N)
+    padding = (K - 1) * d - s + 1
+    return torch.inference_mode()(
+        lambda: F.conv1d(snake(x, alpha), weight, bias, stride=s, padding=(padding + 1) // 2, dilation=d))
+
+
+def codec_conv_transpose(T, C, N, s):
+    x, alpha = torch.randn(1, C, T), torch.rand(1, C, 1) + 0.1
+    weight, bias = torch.randn(C, N, 2 * s) / (2 * C) ** 0.5, torch.randn(N)
+    return torch.inference_mode()(lambda: F.conv_transpose1d(snake(x, alpha), weight, bias, stride=s))
+
+
+def lstm(B, T, H, layers):
+    x, network = torch.randn(B, T, H), torch.nn.LSTM(H, H, layers, batch_first=True).eval()
+    return torch.inference_mode()(lambda: network(x))
+
+
+CASES = {f.__name__: f for f in (delta_rule, delta_rule_decode, selective_scan, ssd, causal_conv, gated_norm, codec_conv,
+                                 codec_conv_transpose, lstm)}

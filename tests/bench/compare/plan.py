@@ -142,8 +142,30 @@ def memory_cache_cases():
                        beside="" if name == "bare" else bare)
 
 
+def codec_cases():
+    """Layers of DAC at 44.1 kHz for a second of audio, and EnCodec's LSTM for four: transformers composes them of
+    LibTorch's operators."""
+    convolutions = [(44100, 64, 64, 7, 1, 9), (44100, 64, 64, 1, 1, 1), (22050, 128, 128, 7, 1, 3),
+                    (5512, 256, 256, 7, 1, 1), (688, 512, 1024, 16, 8, 1), (86, 1024, 1024, 3, 1, 1),
+                    (86, 1024, 1536, 7, 1, 1), (688, 768, 768, 7, 1, 3), (5504, 384, 384, 7, 1, 3),
+                    (44100, 96, 96, 7, 1, 9), (44100, 96, 1, 7, 1, 1)]
+    for shape in convolutions:
+        T, C, N, K, s, d = shape
+        yield Case(f"conv {T} x {C} to {N}, kernel {K}, stride {s}, dilation {d}", "codec_conv",
+                   dict(zip("TCNKsd", shape)), 1.5, 2 * (T // s) * N * K * C,
+                   byte=4 * (T * C + T // s * N + N * C * K), aim_floor=1.3, unit=T)
+    for T, C, N, s in ((86, 1536, 768, 8), (5504, 384, 192, 4), (22050, 192, 96, 2)):
+        yield Case(f"transposed conv {T} x {C} to {N}, stride {s}", "codec_conv_transpose",
+                   dict(T=T, C=C, N=N, s=s), 1.5, 4 * T * C * N * s,
+                   byte=4 * (T * C + T * s * N + 2 * s * C * N), aim_floor=1.3, unit=T)
+    for B in (1, 4):
+        T, H, layers = 300, 512, 2
+        yield Case(f"lstm {layers} layers of {H}, ({B},{T})", "lstm", dict(B=B, T=T, H=H, layers=layers), 1.5,
+                   B * T * layers * 16 * H * H, unit=B * T)
+
+
 CASES = {}
 for make in (delta_cases, scan_cases, ssd_cases, elementwise_cases, attention_cases, muon_cases, growth_cases, speech_cases,
-             memory_cache_cases):
+             memory_cache_cases, codec_cases):
     for number, case in enumerate(make(), 1):
         CASES[f"{make.__name__.removesuffix('_cases')}_{number}"] = case
