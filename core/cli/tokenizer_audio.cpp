@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <cstdio>
+#include <optional>
 
 #include "cli/tokenizer_files.h"
 #include "data/audio/reader.h"
@@ -52,11 +53,33 @@ std::string_view bytes_of(const files::MappedFile& file) {
   return {reinterpret_cast<const char*>(file.data()), file.size()};
 }
 
-telemetry::Progress progress_in_seconds(double total) {
-  telemetry::ProgressPlan plan;
-  plan.total_steps = static_cast<int64_t>(total);
-  plan.unit = "s of audio";
-  return {plan, telemetry::ProgressOutput::standard_error()};
+// A bar over seconds of audio, where they are known and enough to wait for.
+class AudioProgress {
+ public:
+  explicit AudioProgress(double seconds) {
+    constexpr double kWorthShowing = 5;
+    telemetry::ProgressPlan plan;
+    plan.total_steps = static_cast<int64_t>(seconds);
+    plan.unit = "s of audio";
+    if (seconds >= kWorthShowing) {
+      progress_.emplace(plan, telemetry::ProgressOutput::standard_error());
+    }
+  }
+  void update(int64_t seconds) {
+    telemetry::ProgressUpdate update;
+    update.step = seconds;
+    if (progress_) progress_->update(update);
+  }
+  void finish() {
+    if (progress_) progress_->finish();
+  }
+
+ private:
+  std::optional<telemetry::Progress> progress_;
+};
+
+double seconds_of(int64_t samples, int64_t sample_rate) {
+  return static_cast<double>(samples) / static_cast<double>(sample_rate);
 }
 
 void write_code_file(const TokenizerJob& job, CodeFiles& files, int64_t rate, int64_t channels) {
@@ -66,22 +89,19 @@ void write_code_file(const TokenizerJob& job, CodeFiles& files, int64_t rate, in
   file.file().write(bytes.data(), bytes.size());
   file.commit();
   std::fprintf(stderr, "gamut: %.2f s of audio became %zu bytes\n",
-               static_cast<double>(audio.samples.size(1)) / static_cast<double>(rate),
-               bytes.size());
+               seconds_of(audio.samples.size(1), rate), bytes.size());
 }
 
 // The reader's audio as codes [codebooks, frames].
 at::Tensor encode_all(const TokenizerJob& job, data::AudioReader& reader) {
   const auto encoder = job.tokenizer.new_encoder();
-  auto progress = progress_in_seconds(0);
+  AudioProgress progress(seconds_of(reader.samples_claimed(), reader.file().sample_rate));
   std::vector<at::Tensor> codes;
   int64_t samples = 0;
   for (at::Tensor piece = reader.read(); piece.size(1) > 0; piece = reader.read()) {
     codes.push_back(encoder->push(Audio{piece, reader.sample_rate()}));
     samples += piece.size(1);
-    telemetry::ProgressUpdate update;
-    update.step = samples / reader.sample_rate();
-    progress.update(update);
+    progress.update(samples / reader.sample_rate());
   }
   codes.push_back(encoder->finish());
   progress.finish();
@@ -130,8 +150,8 @@ int64_t length_of(const nlohmann::json& facts, int64_t sample_rate, int64_t deco
   const int64_t samples = facts.value("samples", int64_t{0});
   const int64_t rate = facts.value("sample_rate", int64_t{0});
   if (samples <= 0 || rate <= 0) return decoded;
-  const double seconds = static_cast<double>(samples) / static_cast<double>(rate);
-  return std::min<int64_t>(decoded, std::llround(seconds * static_cast<double>(sample_rate)));
+  const double wanted = seconds_of(samples, rate) * static_cast<double>(sample_rate);
+  return std::min<int64_t>(decoded, std::llround(wanted));
 }
 
 void check_maker(const TokenizerJob& job, const data::CodesDescription& description) {
@@ -149,7 +169,7 @@ void decode_shard(const TokenizerJob& job, data::AudioEncoding encoding) {
   const at::Tensor frames = set.item(job.item);  // [frames, codebooks]
   const int64_t rate = job.tokenizer.info().sample_rate;
   int64_t left = length_of(set.facts(job.item), rate, codec.samples(frames.size(0)));
-  auto progress = progress_in_seconds(static_cast<double>(left) / static_cast<double>(rate));
+  AudioProgress progress(seconds_of(left, rate));
   data::AudioWriter writer(job.to, rate, codec.channels(), encoding);
   const auto write = [&](const at::Tensor& samples) {
     writer.write(samples.slice(1, 0, std::min(left, samples.size(1))));
@@ -158,9 +178,7 @@ void decode_shard(const TokenizerJob& job, data::AudioEncoding encoding) {
   const auto decoder = codec.new_decoder();
   for (int64_t at = 0; at < frames.size(0); at += kFramesAtOnce) {
     write(decoder->push(frames.slice(0, at, at + kFramesAtOnce).to(at::kLong).t()));
-    telemetry::ProgressUpdate update;
-    update.step = codec.samples(at) / rate;
-    progress.update(update);
+    progress.update(codec.samples(at) / rate);
   }
   write(decoder->finish());
   writer.finish();

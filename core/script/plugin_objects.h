@@ -39,7 +39,7 @@ void push_mixer(lua_State* L, std::unique_ptr<Mixer> mixer);
 
 struct TokenizerObject {
   static constexpr const char* kName = "gamut.Tokenizer";
-  std::unique_ptr<Tokenizer> tokenizer;
+  std::shared_ptr<Tokenizer> tokenizer;  // its encoders and decoders hold it too
   std::string name;
   TokenizerInfo info;
 };

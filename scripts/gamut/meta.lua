@@ -105,7 +105,63 @@ function gamut.interrupted() end
 function gamut.strict() end
 ---@param name string
 ---@param options? table
+---@return gamut.Tokenizer
 function gamut.tokenizer(name, options) end
+
+-- Audio: float32 [channels, time] in [-1, 1].
+---@alias gamut.Audio {samples: Tensor, sample_rate: integer}
+
+-- Between raw data (text, or audio) and codes, int64 [codebooks, steps].
+---@class gamut.Tokenizer
+---@field name string
+---@field vocab_size integer
+---@field codebooks integer
+---@field is_audio boolean
+---@field frame_rate number code columns a second; 0 for text
+---@field sample_rate integer Hz; 0 for text
+---@field special_ids table<string, integer> "pad", "bos", "eos", "unk" where they exist
+---@field identity table<string, string> what beside name, version and options decides the codes
+---@field channels? integer of audio
+---@field hop_length? integer of audio: samples from the start of a frame to that of the next
+---@field code_file_extension? string of the codec's own files, such as ".dac"
+local Tokenizer = {}
+---@param data string|gamut.Audio
+---@return Tensor
+function Tokenizer:encode(data) end
+-- Codes with fewer rows than `codebooks` are the leading ones.
+---@param codes Tensor
+---@return string|gamut.Audio
+function Tokenizer:decode(codes) end
+-- Bytes that predicting each target after each previous id accounts for; text only.
+---@param previous Tensor
+---@param target Tensor
+---@return Tensor
+function Tokenizer:byte_counts(previous, target) end
+-- For input beyond memory: the codes of all pieces and of finish are those of the whole.
+---@return {push: (fun(self, piece: string|gamut.Audio): Tensor), finish: (fun(self): Tensor)}
+function Tokenizer:new_encoder() end
+-- Audio: codes beyond memory, to float32 [channels, samples] piece by piece.
+---@return {push: (fun(self, codes: Tensor): Tensor), finish: (fun(self): Tensor)}
+function Tokenizer:new_decoder() end
+-- Audio: steps that encode gives for so many samples.
+---@param samples integer
+---@return integer
+function Tokenizer:steps(samples) end
+-- Audio: samples that decode gives for so many steps.
+---@param steps integer
+---@return integer
+function Tokenizer:samples(steps) end
+-- What a file of the codec's own holds, before it is decoded.
+---@param path string
+---@return {codes: Tensor, sample_rate: integer, samples: integer, channels: integer, facts: table<string, string>}
+function Tokenizer:read_code_file(path) end
+-- The audio as the codec's own program decodes the file.
+---@param path string
+---@return gamut.Audio
+function Tokenizer:decode_code_file(path) end
+---@param path string
+---@param audio gamut.Audio
+function Tokenizer:write_code_file(path, audio) end
 
 ---@class Tensor
 ---@field shape integer[] size of every dimension

@@ -40,6 +40,26 @@ test("a BOS target costs loss and counts no byte", function()
   close(result.bpb, expected / math.log(2) * 6 / 5, 1e-6)
 end)
 
+-- "the an", " an" and "the preson" in the pieces the, _an, _pre, son, where _ is a space. The space
+-- behind BOS is in no text: 3 + 3 bytes, then 2, then 3 + 4 + 3, and three BOS between them.
+test("SentencePiece: spaces count behind text, not behind BOS", function()
+  local golf = gamut.tokenizer("sentencepiece", {
+    model = os.getenv "GAMUT_SOURCE" .. "/tests/data/tokenizers/golf.model",
+  })
+  equal(golf:encode "the an":flatten():tolist(), {275, 264})
+  equal(golf:encode "the preson":flatten():tolist(), {275, 286, 282})
+  local shards = data.shard_writer{folder = folder .. "_golf", prefix = "t_val", vocab_size = 512}
+  shards:append(gamut.tensor({1, 275, 264, 1, 264, 1, 275, 286, 282, 1}))
+  local result = eval.bits_per_byte{
+    model = function(_, y) return y:to "float32" * 0 + 2 * math.log(2) end, tokenizer = golf,
+    set = data.shards(shards:finish(), {vocab_size = 512}), context = 9, batch = 1,
+  }
+  equal(result.tokens, 9)
+  equal(result.bytes, 18)
+  close(result.loss, 2 * math.log(2), 1e-6)
+  close(result.bpb, 2 * 9 / 18, 1e-6)
+end)
+
 test("means are weighted by their tokens and batches do not matter", function()
   for _, model in ipairs{per_token, mean} do
     for _, batch in ipairs{1, 2, 7} do close(measure(model, batch).bpb, measure(per_token, 2).bpb, 1e-6) end
@@ -75,5 +95,5 @@ test("a loss of another shape is refused", function()
   raises(function() measure(function() return gamut.zeros{2} end, 2) end, "shape %[2%].*6 targets")
 end)
 
-os.execute(("rm -r '%s'"):format(folder))
+os.execute(("rm -r '%s' '%s_golf'"):format(folder, folder))
 testing.finish()

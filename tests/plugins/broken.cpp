@@ -59,6 +59,7 @@ const GamutPluginRecord gamut_plugin = {GAMUT_PLUGIN_MAGIC,
                                         TEST_NAME,
                                         "1.0.0",
                                         "",
+                                        nullptr,
                                         nullptr};
 #elif defined(TEST_NOTHING)
 __attribute__((used, section(GAMUT_PLUGIN_SECTION))) static const char tag[] =
@@ -74,7 +75,38 @@ const GamutPluginRecord gamut_plugin = {GAMUT_PLUGIN_MAGIC,
                                         TEST_NAME,
                                         "1.0.0",
                                         "",
-                                        [] { return static_cast<const gamut::Factory*>(nullptr); }};
+                                        [] { return static_cast<const gamut::Factory*>(nullptr); },
+                                        nullptr};
+#elif defined(TEST_OLD_RECORD)
+// As SDK 1.1 made them: the record ends before `query`, and what lies there is no function.
+namespace {
+class OldFactory final : public gamut::FactoryOf<gamut::Mixer> {
+ public:
+  gamut::OptionTable options() const override { return Broken::options(); }
+  std::unique_ptr<gamut::Mixer> create(const gamut::Options& options,
+                                       gamut::Host& host) const override {
+    return std::make_unique<Broken>(options, host);
+  }
+};
+}  // namespace
+__attribute__((used, section(GAMUT_PLUGIN_SECTION))) static const char tag[] =
+    GAMUT_DETAIL_TAG("mixer", TEST_NAME, "1.0.0", "A record without a query");
+extern "C" __attribute__((visibility("default"))) const GamutPluginRecord gamut_plugin;
+const GamutPluginRecord gamut_plugin = {GAMUT_PLUGIN_MAGIC,
+                                        offsetof(GamutPluginRecord, query),
+                                        GAMUT_SDK_VERSION_MAJOR,
+                                        GAMUT_SDK_VERSION_MINOR,
+                                        GAMUT_LIBTORCH_VERSION,
+                                        GAMUT_ABI_TAG,
+                                        "mixer",
+                                        TEST_NAME,
+                                        "1.0.0",
+                                        "",
+                                        []() -> const gamut::Factory* {
+                                          static const auto* factory = new OldFactory;
+                                          return factory;
+                                        },
+                                        [](const char*) -> void* { std::abort(); }};
 #else
 GAMUT_MIXER(Broken, TEST_NAME, "1.0.0", "Fails in one way")
 #endif

@@ -34,6 +34,7 @@ class AudioInput {
 
   const AudioFacts& facts() const { return facts_; }
   int64_t position() const { return position_; }  // samples a channel read so far
+  int64_t claimed() const { return claimed_; }    // of all, as the header says; 0: unknown
 
   // At most `frames` samples a channel, float32 [channels, n]; n is 0 at the end only. The length
   // that an MP3 file claims is not relied on: libsndfile may have it wrong.

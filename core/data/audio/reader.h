@@ -43,6 +43,8 @@ class AudioReader {
   at::Tensor read(int64_t frames = kAudioPiece);
   // Samples a channel of the file that were read so far: all of them once read gave none.
   int64_t samples_of_file() const { return input_.position(); }
+  // How many it should have, by its header; 0 where that is not known.
+  int64_t samples_claimed() const { return input_.claimed(); }
 
  private:
   AudioInput input_;

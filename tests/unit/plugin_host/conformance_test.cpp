@@ -74,6 +74,7 @@ TEST(Conformance, SoundPluginsPass) {
        {run_mixer("faulty_mixer", with_fault("none")), run_mixer("new_mixer", {}),
         run_tokenizer("faulty_tokenizer", with_fault("none")), run_tokenizer("new_tokenizer", {}),
         run_tokenizer("faulty_tokenizer", with_fault("normalizes")),
+        run_tokenizer("faulty_codec", with_fault("none")),
         run_optimizer("faulty_optimizer", with_fault("none")),
         run_optimizer("new_optimizer", {})}) {
     EXPECT_THAT(lines, HasSubstr("checks, all ok"));
@@ -116,6 +117,9 @@ class TokenizerFault : public ::testing::TestWithParam<Fault> {};
 TEST_P(TokenizerFault, IsSeen) {
   const std::string lines = run_tokenizer("faulty_tokenizer", with_fault(GetParam().name));
   EXPECT_TRUE(failed(lines, GetParam().check)) << lines;
+  if (GetParam().alone) {
+    EXPECT_THAT(lines, HasSubstr(": 1 of ")) << "another check fails as well";
+  }
 }
 INSTANTIATE_TEST_SUITE_P(
     Conformance, TokenizerFault,
@@ -123,7 +127,34 @@ INSTANTIATE_TEST_SUITE_P(
                       Fault{"stream", "streaming equals the whole"},
                       Fault{"special", "special ids decode to nothing"},
                       Fault{"counts", "byte counts"}, Fault{"audio", "bad input is refused"},
-                      Fault{"random", "repeat runs are equal"}, Fault{"empty", "empty input"}),
+                      Fault{"random", "repeat runs are equal"}, Fault{"empty", "empty input"},
+                      Fault{"any_codes", "bad input is refused", true},
+                      Fault{"shared", "several at once", true}),
+    name_of);
+
+class CodecFault : public ::testing::TestWithParam<Fault> {};
+TEST_P(CodecFault, IsSeen) {
+  const std::string lines = run_tokenizer("faulty_codec", with_fault(GetParam().name));
+  EXPECT_TRUE(failed(lines, GetParam().check)) << lines;
+  if (GetParam().alone) {
+    EXPECT_THAT(lines, HasSubstr(": 1 of ")) << "another check fails as well";
+  }
+}
+INSTANTIATE_TEST_SUITE_P(
+    Conformance, CodecFault,
+    ::testing::Values(
+        Fault{"channels", "wrong audio is refused", true},
+        Fault{"rate", "wrong audio is refused", true},
+        Fault{"not_finite", "samples that are not finite", true},
+        Fault{"one_book", "leading codebooks"}, Fault{"all_rows", "leading codebooks"},
+        Fault{"row_change", "decoding in pieces", true},
+        Fault{"joints", "decoding in pieces", true}, Fault{"gaps", "decoding in pieces", true},
+        Fault{"no_codec", "audio codec", true}, Fault{"hop", "audio codec"},
+        Fault{"steps", "steps and samples", true}, Fault{"samples", "steps and samples", true},
+        Fault{"one_sample", "steps and samples", true}, Fault{"decoded_rate", "round trip"},
+        Fault{"identity", "identity", true}, Fault{"file_length", "code files", true},
+        Fault{"file_rate", "code files", true}, Fault{"cut_files", "code files", true},
+        Fault{"shared", "several at once", true}),
     name_of);
 
 class OptimizerFault : public ::testing::TestWithParam<Fault> {};

@@ -1,6 +1,10 @@
 // Plugins by name: found, refused, opened, constructed, and their exceptions explained.
 #include "plugin_host/registry.h"
 
+#include <gamut/code_files.h>
+#include <gamut/codec.h>
+#include <gamut/identity.h>
+
 #include <fstream>
 
 #include "plugin_host/options_check.h"
@@ -109,6 +113,41 @@ TEST(Registry, CallsAreGuarded) {
   context.state = &foreign;
   EXPECT_THAT(error_of([&] { mixer->forward(at::randn({2, 5, 8}), context); }),
               HasSubstr("this state has no tensor `h`"));
+}
+
+TEST(Registry, CapabilitiesOfTokenizersAreGuarded) {
+  auto registry = registry_of({"faulty"});
+  auto tokenizer = registry->create_tokenizer("faulty_codec", {});
+  auto* codec = static_cast<AudioCodec*>(tokenizer->query(AudioCodec::kId));
+  auto* files = static_cast<CodeFiles*>(tokenizer->query(CodeFiles::kId));
+  auto* identity = static_cast<Identity*>(tokenizer->query(Identity::kId));
+  ASSERT_TRUE(codec && files && identity);
+  EXPECT_EQ(codec->hop_length(), 8);
+  EXPECT_EQ(codec->samples(codec->steps(9)), 16);
+  EXPECT_EQ(files->extension(), ".faulty");
+  EXPECT_EQ(identity->identity().count("steps"), 1u);
+  EXPECT_THAT(error_of([&] { files->parse("abc"); }),
+              HasSubstr("tokenizer `faulty_codec` 1.0.0 failed in reading a code file: it is cut"));
+  const auto decoder = codec->new_decoder();
+  decoder->push(at::zeros({2, 1}, at::kLong));
+  EXPECT_THAT(error_of([&] { decoder->push(at::zeros({1, 1}, at::kLong)); }),
+              HasSubstr("`faulty_codec` 1.0.0 failed in streaming decode: a piece of 1 codebooks"));
+  EXPECT_FALSE(tokenizer->query("no.such/1"));
+  EXPECT_FALSE(registry->create_tokenizer("faulty_tokenizer", {})->query(AudioCodec::kId));
+}
+
+TEST(Registry, CapabilitiesOfPlugins) {
+  auto registry = registry_of({"faulty", "old"});
+  const void* answer = registry->query("tokenizer", "faulty_codec", "answer/1");
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(*static_cast<const int*>(answer), 42);
+  EXPECT_FALSE(registry->query("tokenizer", "faulty_codec", "another/1"));
+  EXPECT_FALSE(registry->query("tokenizer", "faulty_tokenizer", "answer/1"));
+  EXPECT_FALSE(registry->query("mixer", "old_record", "answer/1"))
+      << "what lies behind the end of an older record must not be called";
+  EXPECT_TRUE(registry->create_mixer("old_record", {}));
+  EXPECT_THAT(error_of([&] { registry->query("tokenizer", "nothing", "answer/1"); }),
+              HasSubstr("unknown tokenizer `nothing`"));
 }
 
 TEST(Registry, OptionsAreChecked) {
