@@ -11,12 +11,15 @@ namespace gamut::script {
 namespace {
 
 data::RemoteFile remote_file(lua_State* L, int table) {
-  check_fields(L, table, "fetch.files", {"url", "name", "bytes", "digest", "unpack"});
+  check_fields(L, table, "fetch.files",
+               {"url", "name", "bytes", "about", "digest", "unpack", "unpacked_bytes"});
   data::RemoteFile file;
   file.url = string_field(L, table, "url", "");
   file.name = string_field(L, table, "name", "");
   file.bytes = integer_field(L, table, "bytes", -1);
+  file.about = integer_field(L, table, "about", -1);
   file.digest = string_field(L, table, "digest", "");
+  file.unpacked_bytes = integer_field(L, table, "unpacked_bytes", 0);
   file.unpack = boolean_field(L, table, "unpack", false);
   return file;
 }

@@ -93,20 +93,21 @@ class Fetcher {
   Fetcher(const std::vector<RemoteFile>& files, const FetchOptions& options)
       : files_(files), options_(options), records_(options.folder) {
     state_.files = static_cast<int64_t>(files.size());
-    for (const auto& file : files) {
-      if (file.bytes >= 0) state_.bytes = std::max<int64_t>(state_.bytes, 0) + file.bytes;
-    }
+    for (const auto& file : files) sizes_.push_back(file.bytes >= 0 ? file.bytes : file.about);
   }
 
   json run() {
     json made = json::object();
-    for (const auto& file : files_) {
+    for (size_t i = 0; i < files_.size(); ++i) {
+      const RemoteFile& file = files_[i];
+      size_ = &sizes_[i];
       state_.name = file.name;
       json record = recorded(file);
       if (record.is_null()) record = obtain(file);
       if (file.unpack && !record.contains("unpacked")) record = unpack_file(file, record);
       ++state_.files_done;
-      before_ += record.value("bytes", int64_t{0});
+      *size_ = record.value("bytes", int64_t{0});
+      before_ += *size_;
       tell("fetching", 0);
       made[file.name] = record;
     }
@@ -120,6 +121,10 @@ class Fetcher {
     if (!options_.progress) return;
     state_.what = what;
     state_.bytes_done = before_ + bytes_of_this;
+    state_.bytes = 0;
+    for (const int64_t size : sizes_) {
+      state_.bytes = size < 0 || state_.bytes < 0 ? -1 : state_.bytes + size;
+    }
     options_.progress(state_);
   }
 
@@ -154,6 +159,8 @@ class Fetcher {
   json obtain(const RemoteFile& file) {
     const fs::path path = path_of(file);
     fs::create_directories(path.parent_path());
+    const int64_t room = std::max<int64_t>(file.bytes, 0) + file.unpacked_bytes - part_bytes(path);
+    if (file.unpack) check_room(options_.folder, room, file.name + ", unpacked beside itself,");
     if (fs::exists(path)) return adopt(file, path);
     std::optional<NamedDigest> wanted;
     if (!file.digest.empty()) wanted.emplace(file.digest);
@@ -172,6 +179,13 @@ class Fetcher {
     return note_done(file, path, (wanted ? wanted->kind : "sha256") + ":" + got.digest);
   }
 
+  static int64_t part_bytes(fs::path path) {
+    if (!fs::exists(path)) path += ".part";
+    std::error_code none;
+    const auto bytes = fs::file_size(path, none);
+    return none ? 0 : static_cast<int64_t>(bytes);
+  }
+
   Transferred transfer_file(const RemoteFile& file, const fs::path& path,
                             const std::optional<NamedDigest>& wanted) {
     TransferOptions options;
@@ -188,7 +202,7 @@ class Fetcher {
     options.progress = [&](int64_t there, int64_t total) {
       if (first < 0 || there < first) first = there;
       state_.bytes_fetched = fetched_before + there - first;
-      if (state_.files == 1 && state_.bytes < 0) state_.bytes = total;
+      if (total >= 0) *size_ = total;
       tell("fetching", there);
     };
     return transfer(file.url, path, options);
@@ -250,6 +264,7 @@ class Fetcher {
     UnpackOptions options;
     options.stop = options_.stop;
     options.progress = [&](int64_t read, int64_t) { tell("unpacking", read); };
+    check_room(options_.folder, file.unpacked_bytes, file.name + ", unpacked,");
     record["unpacked"] = unpack(path, options_.folder, options);
     records_.set(file.name, record);
     if (!options_.keep_archives) fs::remove(path);
@@ -264,7 +279,9 @@ class Fetcher {
   const FetchOptions& options_;
   Records records_;
   FetchProgress state_;
-  int64_t before_ = 0;  // bytes of the files that are done
+  std::vector<int64_t> sizes_;  // of the files, -1 where not even about known
+  int64_t* size_ = nullptr;     // of the file at work
+  int64_t before_ = 0;          // bytes of the files that are done
 };
 
 }  // namespace

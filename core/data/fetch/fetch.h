@@ -14,15 +14,18 @@ struct RemoteFile {
   std::string url;
   std::string name;    // below the folder, with `/`
   int64_t bytes = -1;  // as its publisher says; -1: not known
+  int64_t about = -1;  // a guess, for the time left alone, where `bytes` is not known
   std::string digest;  // "sha256:...", "sha1:..." or "md5:..." as its publisher says; "": not known
   bool unpack = false;  // an archive, whose contents are wanted
+  int64_t unpacked_bytes =
+      0;  // that they take, where it is known: room for them is asked for first
 };
 
 struct FetchProgress {
   std::string name;  // of the file at work
   std::string what;  // "fetching", "checking" or "unpacking"
   int64_t files = 0, files_done = 0;
-  int64_t bytes = -1;         // of all files as far as they are known; -1: of none
+  int64_t bytes = -1;         // of all files; -1: one of them is not known
   int64_t bytes_done = 0;     // that are there
   int64_t bytes_fetched = 0;  // by this process, for the rate
 };

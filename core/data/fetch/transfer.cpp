@@ -10,8 +10,10 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <map>
+#include <stdexcept>
 #include <thread>
 
 #include "data/fetch/part_file.h"
@@ -26,9 +28,10 @@ constexpr long kMaxRedirects = 10;
 constexpr double kLongestWait = 60;
 
 // The end of a request that another one may mend.
-struct Broken {
-  std::string why;
-  double wait = 0;  // seconds that the server asks for
+struct Broken : std::runtime_error {
+  explicit Broken(const std::string& why, double seconds = 0)
+      : std::runtime_error(why), wait(seconds) {}
+  double wait;  // seconds that the server asks for
 };
 
 std::string lower(std::string text) {
@@ -82,16 +85,6 @@ const char* words_of(long status) {
   }
 }
 
-// Throws where the file cannot fit.
-void check_room(const fs::path& folder, int64_t bytes) {
-  struct statvfs disk{};
-  if (bytes <= 0 || statvfs(folder.c_str(), &disk) != 0) return;
-  const double free = static_cast<double>(disk.f_bavail) * static_cast<double>(disk.f_frsize);
-  GAMUT_CHECK(static_cast<double>(bytes) <= free, "the rest of the file takes ", bytes,
-              " bytes, and the disk of ", folder.string(), " has ", static_cast<int64_t>(free),
-              " left; free some space or name another folder");
-}
-
 // One request for the bytes that the part lacks.
 class Attempt {
  public:
@@ -128,6 +121,10 @@ class Attempt {
     set(CURLOPT_FOLLOWLOCATION, 1L);
     set(CURLOPT_MAXREDIRS, kMaxRedirects);
     set(CURLOPT_USERAGENT, "gamut");
+    // Where the system keeps its certificates elsewhere than libcurl's build expects them.
+    for (const char* name : {"CURL_CA_BUNDLE", "SSL_CERT_FILE"}) {
+      if (const char* file = std::getenv(name)) set(CURLOPT_CAINFO, file);
+    }
     set(CURLOPT_NOSIGNAL, 1L);
     set(CURLOPT_CONNECTTIMEOUT, 30L);
     set(CURLOPT_LOW_SPEED_LIMIT, 1L);
@@ -211,7 +208,9 @@ class Attempt {
     GAMUT_CHECK(total < 0 || options_.bytes < 0 || total == options_.bytes, url_, " has ", total,
                 " bytes, and its publisher says ", options_.bytes,
                 ": it is another file than the one that is wanted");
-    if (total >= 0) check_room(part_.path().parent_path(), total - part_.bytes());
+    if (total >= 0) {
+      check_room(part_.path().parent_path(), total - part_.bytes(), "the rest of " + url_);
+    }
   }
 
   // "bytes 100-199/200" -> 200. What the server sends must join on to what there is.
@@ -221,7 +220,7 @@ class Attempt {
     const int read = std::sscanf(range.c_str(), "bytes %lld-%lld/%lld", &first, &last, &total);
     if (read < 2 || first != asked_from_) {
       part_.restart(url_, "", -1);
-      throw Broken{c10::str("the server sent `", range, "` where byte ", asked_from_, " was due")};
+      throw Broken(c10::str("the server sent `", range, "` where byte ", asked_from_, " was due"));
     }
     return total;
   }
@@ -238,9 +237,11 @@ class Attempt {
       throw Error(c10::str(url_, ": more than ", kMaxRedirects, " redirects"));
     }
     if (code == CURLE_UNSUPPORTED_PROTOCOL) {
-      throw Error(c10::str(url_, ": only http and https are fetched (", why, ")"));
+      throw Error(c10::str(
+          url_, ": only http and https are fetched, and what began as https not over http (", why,
+          ")"));
     }
-    if (is_transient(code) || is_transient(status)) throw Broken{why, 0};
+    if (is_transient(code) || is_transient(status)) throw Broken(why);
     throw Error(c10::str("cannot fetch ", url_, ": ", why));
   }
 
@@ -249,13 +250,13 @@ class Attempt {
     if (status == 416 && part_.total() == part_.bytes()) return;  // all of it is there already
     if (status == 416) {
       part_.restart(url_, "", -1);
-      throw Broken{"what is there does not fit to the file of the server", 0};
+      throw Broken("what is there does not fit to the file of the server");
     }
     if (is_transient(status)) {
       curl_off_t wait = 0;
       curl_easy_getinfo(curl_, CURLINFO_RETRY_AFTER, &wait);
-      throw Broken{c10::str("the server answers ", status, words_of(status)),
-                   static_cast<double>(wait)};
+      throw Broken(c10::str("the server answers ", status, words_of(status)),
+                   static_cast<double>(wait));
     }
     GAMUT_CHECK(status == 200 || status == 206, "cannot fetch ", url_, ": the server answers ",
                 status, words_of(status));
@@ -263,7 +264,7 @@ class Attempt {
     // A connection that closes says nothing about the length where the server did not name it.
     const int64_t due = part_.total() >= 0 ? part_.total() : options_.bytes;
     if (due >= 0 && part_.bytes() < due) {
-      throw Broken{c10::str("the transfer ended at byte ", part_.bytes(), " of ", due), 0};
+      throw Broken(c10::str("the transfer ended at byte ", part_.bytes(), " of ", due));
     }
     GAMUT_CHECK(due < 0 || part_.bytes() == due, url_, " has more than the ", due,
                 " bytes that its publisher says");
@@ -296,6 +297,15 @@ void throw_interrupted() {
   throw Error("interrupted; what is there is kept, and the same command goes on from it");
 }
 
+void check_room(const fs::path& folder, int64_t bytes, const std::string& what) {
+  struct statvfs disk{};
+  if (bytes <= 0 || statvfs(folder.c_str(), &disk) != 0) return;
+  const double free = static_cast<double>(disk.f_bavail) * static_cast<double>(disk.f_frsize);
+  GAMUT_CHECK(static_cast<double>(bytes) <= free, what, " takes ", bytes,
+              " bytes, and the disk of ", folder.string(), " has ", static_cast<int64_t>(free),
+              " left; free some space or name another folder");
+}
+
 Transferred transfer(const std::string& url, const fs::path& target,
                      const TransferOptions& options) {
   static const CURLcode started = curl_global_init(CURL_GLOBAL_DEFAULT);
@@ -312,12 +322,12 @@ Transferred transfer(const std::string& url, const fs::path& target,
     } catch (const Broken& broken) {
       if (part.bytes() > best) failures = 0;
       best = std::max(best, part.bytes());
-      GAMUT_CHECK(++failures <= options.retries, "cannot fetch ", url, ": ", broken.why, ", ",
+      GAMUT_CHECK(++failures <= options.retries, "cannot fetch ", url, ": ", broken.what(), ", ",
                   failures, " times in a row; what is there is kept in ", part.path().string(),
                   ", and the same command goes on from it");
       const double wait =
           std::max(broken.wait, std::min(options.wait * std::pow(2.0, failures - 1), kLongestWait));
-      if (options.note) options.note(c10::str(broken.why, "; trying again in ", wait, " s"));
+      if (options.note) options.note(c10::str(broken.what(), "; trying again in ", wait, " s"));
       sleep_unless_stopped(wait, options);
     }
   }

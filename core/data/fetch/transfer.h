@@ -40,6 +40,10 @@ struct Transferred {
 Transferred transfer(const std::string& url, const std::filesystem::path& target,
                      const TransferOptions& options);
 
+// Throws gamut::Error where the disk of `folder` has not that many bytes left; `what` begins the
+// sentence: "<what> takes 100 bytes, ...".
+void check_room(const std::filesystem::path& folder, int64_t bytes, const std::string& what);
+
 // Removes the part and what is known of it.
 void forget_part(const std::filesystem::path& target);
 

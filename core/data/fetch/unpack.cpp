@@ -24,6 +24,13 @@ namespace fs = std::filesystem;
 
 constexpr size_t kBlock = size_t{1} << 20;
 
+// An archive that reaches for more than its folder: nothing of it is kept.
+struct Hostile : Error {
+  Hostile(const std::string& archive, const std::string& entry, const char* why)
+      : Error(c10::str(archive, " holds `", entry, "`, ", why,
+                       "; nothing of such an archive is kept")) {}
+};
+
 // Names in archives are UTF-8, whatever the locale of the process.
 class Utf8Names {
  public:
@@ -92,17 +99,18 @@ class Unpacking {
     const fs::path path = fs::path(text);
     const bool climbs =
         std::any_of(path.begin(), path.end(), [](const fs::path& part) { return part == ".."; });
-    GAMUT_CHECK(path.is_relative() && !climbs, name_, " holds `", text,
-                "`, which would lie outside of the folder; nothing of such an archive is kept");
+    if (!path.is_relative() || climbs) {
+      throw Hostile(name_, text, "which would lie outside of the folder");
+    }
     return into_ / path;
   }
 
   void take(archive_entry* entry) {
     const fs::path path = place_of(entry);
     const auto type = archive_entry_filetype(entry);
-    GAMUT_CHECK((type == AE_IFREG || type == AE_IFDIR) && !archive_entry_hardlink(entry), name_,
-                " holds `", archive_entry_pathname(entry),
-                "`, which is neither a file nor a folder; nothing of such an archive is kept");
+    if ((type != AE_IFREG && type != AE_IFDIR) || archive_entry_hardlink(entry)) {
+      throw Hostile(name_, archive_entry_pathname(entry), "which is neither a file nor a folder");
+    }
     if (type == AE_IFDIR) {
       fs::create_directories(path);
     } else if (!is_whole(path, entry)) {
@@ -194,7 +202,12 @@ std::vector<std::string> unpack(const fs::path& archive, const fs::path& folder,
   const fs::path moving = folder / ("." + name + ".moving");  // all is unpacked, renames have begun
   if (!fs::exists(moving)) {
     fs::create_directories(temporary);
-    Unpacking(archive, temporary, options).run();
+    try {
+      Unpacking(archive, temporary, options).run();
+    } catch (const Hostile&) {
+      fs::remove_all(temporary);
+      throw;
+    }
     check_free(names_in(temporary), folder, archive);
     fs::rename(temporary, moving);
   }

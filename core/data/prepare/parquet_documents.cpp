@@ -80,10 +80,12 @@ std::unique_ptr<DocumentSource> open_parquet(const fs::path& path, const std::st
 
 ParquetInfo parquet_info(const fs::path& path) {
   ChildOutput child(tool(), {"info", path.string()});
-  std::string text;
-  for (std::string piece(kPiece, '\0'); const size_t got = child.read(piece.data(), kPiece);) {
+  std::string text, piece(kPiece, '\0');
+  size_t got = 0;
+  do {
+    got = child.read(piece.data(), piece.size());
     text.append(piece, 0, got);
-  }
+  } while (got == piece.size());
   child.finish();
   const json said = json::parse(text);
   ParquetInfo info;

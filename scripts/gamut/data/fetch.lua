@@ -3,7 +3,7 @@
 -- A source is a file of the folder sources/ and returns a table: `doc`, `home` (the URL that paths are
 -- below), `options` (name -> {default, doc}), and either `list(options, get)`, which returns files, or
 -- `run(options, folder)`, which brings them by other means. A file: {path = below home, name = below the
--- folder, bytes =, digest = "sha256:...", unpack = true}. `get(files)` fetches some at once, for a list
+-- folder, bytes =, about = a guess of them, digest = "sha256:...", unpack = true, unpacked_bytes =}. `get(files)` fetches some at once, for a list
 -- that depends on them, and returns the folder.
 local gamut = require "gamut"
 local native = require "gamut.native.fetch"
@@ -190,8 +190,8 @@ end
 local function with_urls(files, home)
   local list = {}
   for i, file in ipairs(files) do
-    list[i] = {url = home:gsub("/+$", "") .. "/" .. file.path, name = file.name, bytes = file.bytes,
-      digest = file.digest ~= "" and file.digest or nil, unpack = file.unpack}
+    list[i] = {url = home:gsub("/+$", "") .. "/" .. file.path, name = file.name, bytes = file.bytes, about = file.about,
+      digest = file.digest ~= "" and file.digest or nil, unpack = file.unpack, unpacked_bytes = file.unpacked_bytes}
   end
   return list
 end

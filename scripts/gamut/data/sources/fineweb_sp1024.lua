@@ -42,14 +42,14 @@ return {
     if options.shards > stats.files_train then
       error(("shards=%d: the source has %d training shards"):format(options.shards, stats.files_train), 0)
     end
-    local files = {{path = "manifest.json", name = "manifest.json"}}
-    local function add(path) files[#files + 1] = {path = path, name = path} end
+    local files = {{path = "manifest.json", name = "manifest.json", about = 0}}
+    local function add(path, about) files[#files + 1] = {path = path, name = path, about = about} end
     for _, key in ipairs{"model_path", "vocab_path", "path"} do
-      if tokenizer[key] and tokenizer[key] ~= json.null then add(check_path(tokenizer[key])) end
+      if tokenizer[key] and tokenizer[key] ~= json.null then add(check_path(tokenizer[key]), 0) end
     end
-    for i = 0, stats.files_val - 1 do add(("datasets/%s/fineweb_val_%06d.bin"):format(SET, i)) end
-    for i = 0, options.shards - 1 do add(("datasets/%s/fineweb_train_%06d.bin"):format(SET, i)) end
-    if options.documents then add "docs_selected.jsonl" end
+    for i = 0, stats.files_val - 1 do add(("datasets/%s/fineweb_val_%06d.bin"):format(SET, i), 124000000) end
+    for i = 0, options.shards - 1 do add(("datasets/%s/fineweb_train_%06d.bin"):format(SET, i), 200001024) end
+    if options.documents then add("docs_selected.jsonl", 40000000000) end
     return files
   end,
   next = "Shards: OUT/datasets/" .. SET .. "; tokenizer: OUT/tokenizers/fineweb_1024_bpe.model",

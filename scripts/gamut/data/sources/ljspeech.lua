@@ -5,6 +5,7 @@ return {
   list = function()
     return {{
       path = "LJSpeech-1.1.tar.bz2", name = "LJSpeech-1.1.tar.bz2", bytes = 2748572632, unpack = true,
+      unpacked_bytes = 3801111440,
       digest = "sha256:be1a30453f28eb8dd26af4101ae40cbf2c50413b1bb21936cbcdc6fae3de8aa5",
     }}
   end,
