@@ -38,7 +38,8 @@ class Encoding {
   Encoding(AudioReader& reader, StreamEncoder& encoder, int64_t vocab_size, int64_t limit)
       : reader_(reader), encoder_(encoder), vocab_size_(vocab_size), limit_(limit) {}
 
-  void run(const UnitContext& context) {
+  void run(UnitContext& context) {
+    const double expected = expected_samples();
     for (at::Tensor piece = reader_.read(); piece.size(1) > 0 && samples < limit_;
          piece = reader_.read()) {
       context.check();
@@ -46,6 +47,7 @@ class Encoding {
       peak = std::max(peak, static_cast<double>(piece.abs().max().item<float>()));
       append_codes(encoder_.push(Audio{piece, reader_.sample_rate()}), vocab_size_, tokens);
       samples += piece.size(1);
+      if (expected > 0) context.advance(std::min(1.0, static_cast<double>(samples) / expected));
     }
     context.check();
     append_codes(encoder_.finish(), vocab_size_, tokens);
@@ -56,6 +58,16 @@ class Encoding {
   std::vector<uint16_t> tokens;
 
  private:
+  // By the file's header, for the progress alone; 0: unknown.
+  double expected_samples() const {
+    const double ratio = static_cast<double>(reader_.sample_rate()) /
+                         static_cast<double>(reader_.file().sample_rate);
+    const double claimed = static_cast<double>(reader_.samples_claimed()) * ratio;
+    const auto limit = static_cast<double>(limit_);
+    if (limit_ == INT64_MAX) return claimed;
+    return claimed > 0 ? std::min(claimed, limit) : limit;
+  }
+
   AudioReader& reader_;
   StreamEncoder& encoder_;
   int64_t vocab_size_, limit_;
