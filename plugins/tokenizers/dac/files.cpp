@@ -15,7 +15,8 @@ using at::Tensor;
 
 namespace {
 
-constexpr double kLoudness = -16;  // LUFS that DAC.compress brings audio to before it is encoded
+constexpr int64_t kPiece = 1 << 20;  // samples
+constexpr double kLoudness = -16;    // LUFS that DAC.compress brings audio to before it is encoded
 
 // The factor between two loudnesses in LUFS, in float32 as audiotools computes it.
 float gain(double to, double from) {
@@ -29,6 +30,22 @@ Tensor channel_codes(const DacFile& file, int64_t channel) {
   const auto* from = file.codes.data() + channel * codes.numel();
   std::copy(from, from + codes.numel(), codes.data_ptr<int64_t>());
   return codes;
+}
+
+// Codes of the samples times `factor`, then divided by their peak where it exceeds 1. Scaled piece
+// by piece, so that there is no second copy of a long signal.
+Tensor loud_codes(const Codec& codec, const Tensor& samples, float factor, int64_t codebooks) {
+  const auto [least, most] = at::aminmax(samples);
+  const float peak = std::max(-least.item<float>(), most.item<float>()) * factor;
+  BlockEncoder encoder(codec, codebooks);
+  std::vector<Tensor> codes;
+  for (const Tensor& piece : samples.split(kPiece)) {
+    Tensor loud = piece.mul(factor);
+    if (peak > 1) loud.mul_(1 / peak);
+    codes.push_back(encoder.push(loud));
+  }
+  codes.push_back(encoder.finish());
+  return at::cat(codes, 1);
 }
 
 // Samples a channel at the model's rate that the file says it has.
@@ -61,12 +78,18 @@ CodeFile Dac::parse(std::string_view bytes) const {
 // beyond it, and the next one goes on there.
 Tensor Dac::decoded_channel(const DacFile& file, int64_t channel) const {
   const Tensor codes = checked_codes(channel_codes(file, channel), codec_->shape, 0);
-  std::vector<Tensor> chunks = {at::empty({0})};
+  Tensor samples = at::empty({0});
+  int64_t filled = 0;
   for (int64_t from = 0; from < file.frames; from += file.chunk_length) {
-    const int64_t to = from + std::min(file.chunk_length, file.frames - from);
-    chunks.push_back(dac::decode(*codec_, codes.slice(1, from, to), file.padding));
+    const int64_t frames = std::min(file.chunk_length, file.frames - from);
+    const Tensor chunk = dac::decode(*codec_, codes.slice(1, from, from + frames), file.padding);
+    if (frames == file.frames) return chunk;
+    // No chunk is longer than the first.
+    if (from == 0) samples = at::empty({chunk.size(0) * (file.frames / frames + 1)});
+    samples.slice(0, filled, filled + chunk.size(0)).copy_(chunk);
+    filled += chunk.size(0);
   }
-  return chunks.size() == 2 ? chunks[1] : at::cat(chunks);
+  return samples.slice(0, 0, filled);
 }
 
 // At the model's rate; a file of another sample_rate was resampled before it was encoded, and the
@@ -80,7 +103,7 @@ Audio Dac::decode_file(std::string_view bytes) {
   GAMUT_CHECK(levels == 1 || levels == file.batch, "the .dac file has ", levels,
               " values of input_db for ", file.batch, " channels");
   const double stated = stated_samples(file, shape.sample_rate);
-  Tensor samples;
+  std::vector<Tensor> channels;
   for (int64_t c = 0; c < file.batch; ++c) {
     const Tensor channel = decoded_channel(file, c);
     const int64_t count = channel.size(0);
@@ -88,14 +111,15 @@ Audio Dac::decode_file(std::string_view bytes) {
     GAMUT_CHECK(stated <= static_cast<double>(count + shape.hop_length()),
                 "the .dac file says that it holds ", stated, " samples a channel at ",
                 shape.sample_rate, " Hz, and its codes give ", count);
-    if (c == 0) samples = at::zeros({file.batch, static_cast<int64_t>(stated)});
-    if (count == 0) continue;
     const double measured = loudness({channel.data_ptr<float>()}, count, shape.sample_rate);
     const double wanted = file.input_db[static_cast<size_t>(levels == 1 ? 0 : c)];
-    const int64_t kept = std::min(count, samples.size(1));
-    samples[c].slice(0, 0, kept).copy_(channel.slice(0, 0, kept)).mul_(gain(wanted, measured));
+    const auto length = static_cast<int64_t>(stated);
+    Tensor kept = channel.slice(0, 0, std::min(count, length)).mul_(gain(wanted, measured));
+    if (count < length) kept = at::constant_pad_nd(kept, {0, length - count});
+    channels.push_back(kept.unsqueeze(0));
   }
-  return {samples, shape.sample_rate};
+  // An hour of a channel is 600 MB: not copied where there is one.
+  return {channels.size() == 1 ? channels[0] : at::cat(channels), shape.sample_rate};
 }
 
 // As DAC.compress(win_duration=None): one chunk, padded.
@@ -114,10 +138,7 @@ std::string Dac::encode_file(const Audio& audio) {
   const double measured = loudness(data, length, shape.sample_rate);
   DacFile file;
   for (const Tensor& channel : channels) {
-    Tensor loud = channel.mul(gain(kLoudness, measured));
-    const auto peak = loud.abs().max().item<float>();
-    if (peak > 1) loud.mul_(1 / peak);
-    const Tensor codes = dac::encode(*codec_, loud, codebooks_);
+    const Tensor codes = loud_codes(*codec_, channel, gain(kLoudness, measured), codebooks_);
     const auto* from = codes.data_ptr<int64_t>();
     for (int64_t i = 0; i < codes.numel(); ++i) {
       file.codes.push_back(static_cast<uint16_t>(from[i]));

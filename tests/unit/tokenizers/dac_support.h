@@ -33,7 +33,7 @@ inline std::string file_bytes(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-inline std::unique_ptr<Tokenizer> make_dac(OptionMap options) {
+inline std::unique_ptr<Tokenizer> make_dac(const OptionMap& options) {
   static auto* registry = [] {
     ops::link_operators();
     checkpoint::link_operators();
@@ -48,7 +48,7 @@ inline std::unique_ptr<Tokenizer> make_dac(OptionMap options) {
 inline std::unique_ptr<Tokenizer> tiny_dac(const std::string& layout = "orig",
                                            OptionMap options = {}) {
   options["weights"] = codec_data("dac_tiny_" + layout + ".safetensors");
-  return make_dac(std::move(options));
+  return make_dac(options);
 }
 
 inline const Tensor& dac_fixture(const std::string& name) {

@@ -95,9 +95,9 @@ TEST(DacWeights, WrongOnesAreRefusedInOneSentence) {
 }
 
 TEST(DacWeights, OfAnotherVariantOrCodecAreRefused) {
-  const auto error_of = [](OptionMap options) -> std::string {
+  const auto error_of = [](const OptionMap& options) -> std::string {
     try {
-      make_dac(std::move(options));
+      make_dac(options);
     } catch (const Error& error) {
       return error.what();
     }
