@@ -1,3 +1,4 @@
+// Tensors stay views of the checkpoint until they are written, but for those of another dtype then.
 #include "checkpoint/torch_file/convert.h"
 
 #include <ATen/ATen.h>

@@ -3,6 +3,7 @@
 
 #include <gamut/error.h>
 
+#include <algorithm>
 #include <cstring>
 #include <iterator>
 #include <limits>
@@ -28,7 +29,7 @@ class Machine {
       }
       check_keys();
     } catch (const PickleFault& fault) {
-      refuse(fault.what);
+      refuse(fault.what());
     }
     return std::move(pickle_);
   }
@@ -57,7 +58,8 @@ class Machine {
   template <class Number>
   Number number() {
     Number value{};
-    std::memcpy(&value, take(sizeof value).data(), sizeof value);
+    const std::string_view bytes = take(sizeof value);
+    std::copy(bytes.begin(), bytes.end(), reinterpret_cast<char*>(&value));
     return value;
   }
   std::string_view line() {

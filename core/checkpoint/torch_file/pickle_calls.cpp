@@ -1,3 +1,4 @@
+// Each function takes values of the pickle apart, checks them, and gives a value back.
 #include "checkpoint/torch_file/pickle_calls.h"
 
 #include <gamut/error.h>
@@ -37,7 +38,7 @@ constexpr KnownGlobal kKnown[] = {
 
 template <class... Parts>
 void require(bool condition, const Parts&... what) {
-  if (!condition) throw PickleFault{c10::str(what...)};
+  if (!condition) throw PickleFault(c10::str(what...));
 }
 
 bool begins_with(std::string_view text, std::string_view with) {
@@ -152,8 +153,8 @@ PickleGlobal find_global(std::string_view module, std::string_view name, bool is
     if (module == known.module && name == known.name) return {call};
     ++call;
   }
-  throw PickleFault{
-      c10::str("it asks for `", module, ".", name, "`, ", advice(module, name, is_root))};
+  throw PickleFault(
+      c10::str("it asks for `", module, ".", name, "`, ", advice(module, name, is_root)));
 }
 
 PickleValue call_global(const Pickle& pickle, const PickleGlobal& global, Ref arguments) {
@@ -172,7 +173,7 @@ PickleValue call_global(const Pickle& pickle, const PickleGlobal& global, Ref ar
     case Call::storage:
       break;
   }
-  throw PickleFault{c10::str("it calls `", known.module, ".", known.name, "`, which names a type")};
+  throw PickleFault(c10::str("it calls `", known.module, ".", known.name, "`, which names a type"));
 }
 
 PickleStorage storage_of(const Pickle& pickle, Ref id) {

@@ -1,6 +1,7 @@
 // The functions of Python that a pickle of a state dict calls, and what calling one gives.
 #pragma once
 
+#include <stdexcept>
 #include <string>
 #include <string_view>
 
@@ -9,8 +10,9 @@
 namespace gamut::checkpoint::torch_file {
 
 // What is wrong at a byte of a pickle; read_pickle adds the file's name.
-struct PickleFault {
-  std::string what;
+class PickleFault : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
 };
 
 // The value for `module.name`. Throws PickleFault for a function or class that is not known, with

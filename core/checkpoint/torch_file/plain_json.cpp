@@ -1,7 +1,9 @@
+// JSON is built value by value, each paid for out of the budget before it is made.
 #include "checkpoint/torch_file/plain_json.h"
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 #include <nlohmann/json.hpp>
 #include <unordered_set>
 
@@ -15,7 +17,7 @@ using json = nlohmann::ordered_json;
 constexpr size_t kMaxValueBytes = size_t{4} << 20;
 
 // Thrown inside of this file only.
-struct NotPlain {};
+struct NotPlain : std::exception {};
 
 // What one value may take of the budget; gives back what it did not.
 struct Allowance {

@@ -1,3 +1,4 @@
+// A walk from the top to the chosen dictionary; what lies beside the way is metadata or left out.
 #include "checkpoint/torch_file/state_dict.h"
 
 #include <gamut/error.h>

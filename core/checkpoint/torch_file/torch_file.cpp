@@ -1,3 +1,4 @@
+// Storages as tensors over the map; each tensor of the pickle is a strided view of one.
 #include "checkpoint/torch_file/torch_file.h"
 
 #include <ATen/ATen.h>

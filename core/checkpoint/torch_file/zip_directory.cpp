@@ -4,7 +4,7 @@
 #include <gamut/error.h>
 #include <zlib.h>
 
-#include <cstring>
+#include <algorithm>
 #include <utility>
 
 namespace gamut::checkpoint::torch_file {
@@ -46,7 +46,8 @@ class ZipDirectory::Reader {
   template <class Number>
   Number number(uint64_t offset) const {
     Number value{};
-    std::memcpy(&value, slice(offset, sizeof(Number)).data(), sizeof(Number));
+    const std::string_view bytes = slice(offset, sizeof(Number));
+    std::copy(bytes.begin(), bytes.end(), reinterpret_cast<char*>(&value));
     return value;
   }
   uint64_t u16(uint64_t offset) const { return number<uint16_t>(offset); }
