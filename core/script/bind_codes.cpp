@@ -144,7 +144,7 @@ int loader(lua_State* L) {
   options.cut = boolean_field(L, 2, "crops", false) ? data::CodeCut::crops : data::CodeCut::chunks;
   options.shuffled = boolean_field(L, 2, "shuffled", false);
   options.seed = static_cast<uint64_t>(integer_field(L, 2, "seed", 0));
-  options.pad = integer_field(L, 2, "pad", -1);
+  if (push_field(L, 2, "pad")) options.pad = luaL_checkinteger(L, -1);
   const int64_t depth = integer_field(L, 2, "prefetch", 2);
   push_object(L, CodeLoaderObject{std::make_unique<data::Prefetcher<data::CodeBatchSource>>(
                      data::CodeBatchSource(set, options), depth)});
@@ -185,8 +185,8 @@ int loader_seek(lua_State* L) {
 // loader:counts() -> windows and batches of an epoch, items that are too short, the pad.
 int loader_counts(lua_State* L) {
   const auto& source = check_object<CodeLoaderObject>(L, 1).prefetcher->source();
-  for (const int64_t count :
-       {source.windows(), source.batches(), source.items_left_out(), source.options().pad}) {
+  for (const int64_t count : {source.windows(), source.batches(), source.items_left_out(),
+                              source.options().pad.value()}) {
     lua_pushinteger(L, count);
   }
   return 4;

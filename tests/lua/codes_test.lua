@@ -96,10 +96,12 @@ end)
 
 test("validation sees every chunk once", function()
   local set = data.codes(write("windows", {10, 3, 1, 8}))
-  local windows = data.code_windows(set, {batch = 4, frames = 4, minimum = 2, pad = 0})
+  local windows = data.code_windows(set, {batch = 4, frames = 4, minimum = 2, pad = -100})
+  equal(windows.pad, -100)
   local starts, sizes = {}, {}
   for codes, _, window in windows:each() do
     sizes[#sizes + 1] = codes:size(0)
+    if #sizes == 1 then equal(list(codes:select(0, 2):select(0, 0)), {8, 9, -100, -100}) end
     for _, start in ipairs(list(window.starts)) do starts[#starts + 1] = start end
   end
   equal(sizes, {4, 2})

@@ -73,9 +73,10 @@ AudioFault check_pages(AudioBytes file) {
 }  // namespace
 
 AudioFault find_audio_fault(AudioBytes file, const std::string& extension) {
-  if (has(file, 0, "RIFF")) return check_chunks(file, false, "data");
-  if (has(file, 0, "RIFX")) return check_chunks(file, true, "data");
-  if (has(file, 0, "FORM")) return check_chunks(file, true, "SSND");
+  const bool is_wave = has(file, 8, "WAVE"), is_aiff = has(file, 8, "AIF");
+  if (is_wave && has(file, 0, "RIFF")) return check_chunks(file, false, "data");
+  if (is_wave && has(file, 0, "RIFX")) return check_chunks(file, true, "data");
+  if (is_aiff && has(file, 0, "FORM")) return check_chunks(file, true, "SSND");
   if (has(file, 0, "OggS")) return check_pages(file);
   const bool is_mpeg = strcasecmp(extension.c_str(), ".mp3") == 0;
   if (has(file, 0, "ID3") || is_mpeg) return check_mpeg(file);

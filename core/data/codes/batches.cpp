@@ -34,7 +34,7 @@ CodeBatchSource::CodeBatchSource(std::shared_ptr<const CodeSet> set,
                                  const CodeBatchOptions& options)
     : set_(std::move(set)), options_(options) {
   check_options(options);
-  if (options_.pad < 0) options_.pad = set_->description().vocab_size;
+  if (!options_.pad) options_.pad = set_->description().vocab_size;
   starts_.reserve(static_cast<size_t>(set_->items()) + 1);
   int64_t longest = 0;
   for (const auto& shard : set_->shards()) {
@@ -71,7 +71,7 @@ CodeBatchSource::Window CodeBatchSource::window(int64_t position) const {
 
 CodeBatch CodeBatchSource::rows(int64_t position, int64_t count) const {
   const int64_t codebooks = set_->description().codebooks;
-  CodeBatch batch{at::full({count, codebooks, options_.frames}, options_.pad, at::kLong),
+  CodeBatch batch{at::full({count, codebooks, options_.frames}, options_.pad.value(), at::kLong),
                   at::empty({count}, at::kLong),
                   at::empty({count}, at::kLong),
                   at::empty({count}, at::kLong),

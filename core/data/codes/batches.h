@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "data/codes/set.h"
@@ -27,7 +28,8 @@ struct CodeBatchOptions {
   CodeCut cut = CodeCut::chunks;
   bool shuffled = false;  // another order of the windows in every epoch
   uint64_t seed = 0;      // of the shuffle and of the places of crops
-  int64_t pad = -1;       // what stands behind the end of a short window; -1: vocab_size
+  // What stands behind the end of a short window; vocab_size when it is not given.
+  std::optional<int64_t> pad;
 };
 
 struct CodeBatch {

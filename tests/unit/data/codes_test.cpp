@@ -2,6 +2,7 @@
 #include "checkpoint/safetensors.h"
 #include "codes_support.h"
 #include "data/codes/batches.h"
+#include "data/codes/use.h"
 
 namespace gamut::data {
 namespace {
@@ -220,6 +221,18 @@ TEST_F(Codes, FilesAreFoundAsPathsFoldersAndPatterns) {
   fs::remove(folder_ / "train_000001.safetensors");
   EXPECT_THAT(sentence_of([&] { find_codes(folder_.string(), "train"); }),
               HasSubstr("shard 1 of the split `train` is missing"));
+}
+
+TEST_F(Codes, UseOfTheVocabularyIsCounted) {
+  CodesWriter writer(folder_, "train", description());
+  const at::Tensor constant = at::full({4}, 7, at::kLong), halves = at::arange(4).remainder(2);
+  writer.append(at::stack({constant, halves, at::arange(4)}), {{"name", "a"}});
+  const auto use = codebook_use(CodeSet(writer.finish()));
+  ASSERT_EQ(use.size(), 3U);
+  for (const size_t book : {0, 1, 2}) {
+    EXPECT_EQ(use[book].distinct, 1 << book);
+    EXPECT_NEAR(use[book].bits, static_cast<double>(book), 1e-12);
+  }
 }
 
 TEST_F(Codes, TheFingerprintIsOfNamesAndContents) {
