@@ -35,6 +35,11 @@ bare "$tree/bin/gamut" plugins >plugins.txt
 grep -q adamw plugins.txt && grep -q attention plugins.txt || { cat plugins.txt; fail "gamut plugins"; }
 ! grep -qF "$GAMUT_BUILD/lib/" plugins.txt || fail "the moved tree uses plugins of the build tree"
 
+if [ -e "$GAMUT_BUILD/bin/gamut-parquet-text" ]; then
+  bare "$tree/libexec/gamut-parquet-text" info "$GAMUT_SOURCE/tests/data/text/documents.parquet" | grep -q '"rows":23' ||
+    fail "gamut-parquet-text"
+fi
+
 echo "--- what it says without LibTorch"
 refuses() { # expected text, then the command
   local text=$1 output
@@ -83,7 +88,7 @@ root="$here/root"
 mkdir -p "$root/bin" "$root/lib64" "$root/lib" "$root/tmp" "$root/proc" "$root/opt/nvidia"
 cp -L /bin/sh "$root/bin/sh"
 cp -L /lib64/ld-linux-x86-64.so.2 "$root/lib64/"
-for library in libc.so.6 libm.so.6 libdl.so.2 libpthread.so.0 librt.so.1 libutil.so.1 libstdc++.so.6 libgcc_s.so.1; do
+for library in libc.so.6 libm.so.6 libdl.so.2 libpthread.so.0 librt.so.1 libutil.so.1 libresolv.so.2 libstdc++.so.6 libgcc_s.so.1; do
   cp -L "$(ldconfig -p | awk -v name="$library" '$1 == name && /x86-64/ {print $NF; exit}')" "$root/lib/"
 done
 cp -rl "$libtorch" "$root/opt/torch" 2>/dev/null || cp -r "$libtorch" "$root/opt/torch"
