@@ -28,7 +28,8 @@ inline std::vector<at::Tensor> pack_lstm(const at::Tensor& weight_ih, const at::
 // float32 on the CPU: a row's results have the same bits whatever the batch, the number of threads
 // and the pieces in which a sequence comes. All layers must have the same H. Throws gamut::Error
 // when shapes or types do not fit, or when a gradient would be asked for.
-inline std::tuple<at::Tensor, at::Tensor, at::Tensor> lstm(
+// Static, because the program's own function has the same signature and a test may link both.
+static inline std::tuple<at::Tensor, at::Tensor, at::Tensor> lstm(
     const at::Tensor& x, at::TensorList packed, const std::optional<at::Tensor>& h = std::nullopt,
     const std::optional<at::Tensor>& c = std::nullopt) {
   using Signature = std::tuple<at::Tensor, at::Tensor, at::Tensor>(
