@@ -82,6 +82,7 @@ void read_codebooks(const Json& config, Shape& shape, const std::string& where) 
   std::vector<double> bandwidths{1.5, 3, 6, 12, 24};
   read(config, "target_bandwidths", bandwidths, where);
   GAMUT_CHECK(!bandwidths.empty(), where, ": `target_bandwidths` is empty");
+  GAMUT_CHECK(shape.codebook_size > 1, where, ": codebook_size is ", shape.codebook_size);
   const auto each = static_cast<double>(shape.frame_rate() * shape.bits());
   shape.codebooks = static_cast<int64_t>(std::floor(1000 * bandwidths.back() / each));
 }
