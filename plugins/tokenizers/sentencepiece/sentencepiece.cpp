@@ -21,7 +21,7 @@ using sentencepiece_plugin::ByteTable;
 using sentencepiece_plugin::TextCuts;
 using sentencepiece_plugin::TextEncoder;
 
-constexpr size_t kBlock = size_t{1} << 16;  // bytes of text that are encoded at once
+constexpr size_t kWhole = size_t{1} << 16;  // bytes of text that are encoded at once
 
 const std::string& text_of(const RawData& data) {
   const auto* text = std::get_if<std::string>(&data);
@@ -102,14 +102,17 @@ class SentencePiece final : public Tokenizer, public Identity {
     return info;
   }
 
-  // In blocks: the library's memory is many times that of the text it is given.
+  // Long text goes in blocks, see TextEncoder.
   at::Tensor encode(const RawData& data) override {
     const std::string_view text = text_of(data);
     TextEncoder encoder(model_, *cuts_);
     std::vector<int> ids;
-    size_t at = 0;
-    for (; text.size() - at > kBlock; at += kBlock) encoder.push(text.substr(at, kBlock), ids);
-    encoder.finish(text.substr(at), ids);
+    if (text.size() > kWhole) {
+      encoder.push(text, ids);
+      encoder.finish("", ids);
+    } else {
+      encoder.finish(text, ids);
+    }
     return codes_of(ids);
   }
 

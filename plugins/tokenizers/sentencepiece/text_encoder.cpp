@@ -10,6 +10,11 @@ TextEncoder::TextEncoder(const ::sentencepiece::SentencePieceProcessor& model, c
     : model_(model), cuts_(cuts), guard_(model.EncodeAsIds(std::string(1, TextCuts::kGuard))) {}
 
 void TextEncoder::push(std::string_view piece, std::vector<int>& ids) {
+  for (; piece.size() > kBlock; piece.remove_prefix(kBlock)) take(piece.substr(0, kBlock), ids);
+  take(piece, ids);
+}
+
+void TextEncoder::take(std::string_view piece, std::vector<int>& ids) {
   pending_ += piece;
   const size_t cut = cuts_.last(pending_, searched_);
   if (cut > 0) {

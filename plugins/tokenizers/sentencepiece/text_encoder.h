@@ -20,6 +20,10 @@ class TextEncoder {
   void finish(std::string_view last, std::vector<int>& ids);
 
  private:
+  // What the library is given at once, about: its memory is many times that of the text.
+  static constexpr size_t kBlock = size_t{1} << 16;  // bytes
+
+  void take(std::string_view piece, std::vector<int>& ids);
   void encode(std::string_view text, std::vector<int>& ids);
 
   const ::sentencepiece::SentencePieceProcessor& model_;
