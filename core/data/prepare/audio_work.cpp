@@ -7,12 +7,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <fstream>
 #include <map>
 #include <utility>
 
 #include "data/audio/reader.h"
 #include "data/codes/writer.h"
-#include "files/file.h"
 #include "files/hash.h"
 
 namespace gamut::data {
@@ -30,6 +30,20 @@ void append_codes(const at::Tensor& codes, int64_t vocab_size, std::vector<uint1
                 ", which is outside of its vocabulary of ", vocab_size);
     tokens.push_back(static_cast<uint16_t>(values[i]));
   }
+}
+
+// Read in pieces: a mapped file would count as memory in use.
+std::string sha256_of(const std::filesystem::path& path, const UnitContext& context) {
+  std::ifstream file(path, std::ios::binary);
+  files::Hasher hasher;
+  std::vector<char> piece(size_t{1} << 20);
+  while (file) {
+    context.check();
+    file.read(piece.data(), static_cast<std::streamsize>(piece.size()));
+    hasher.update(piece.data(), static_cast<size_t>(file.gcount()));
+  }
+  GAMUT_CHECK(file.eof(), "cannot read ", path.string(), " to its end");
+  return hasher.finish().sha256;
 }
 
 // A file from its beginning to its end, or to the limit.
@@ -160,8 +174,7 @@ UnitResult AudioWork::run(const Unit& unit, UnitContext& context) const {
     return UnitResult::skip(c10::str("it is silent: its highest sample is ", encoding.peak,
                                      ", below min_peak, ", options_.min_peak));
   }
-  const files::MappedFile file(unit.path);
-  const std::string sha256 = files::sha256_hex(file.data(), file.size());
+  const std::string sha256 = sha256_of(unit.path, context);
   const double source_rate = static_cast<double>(reader.file().sample_rate);
   const auto source_samples =
       std::min<int64_t>(reader.samples_of_file(), std::llround(seconds * source_rate));

@@ -4,7 +4,9 @@
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <c10/util/Exception.h>
+#ifdef _OPENMP
 #include <omp.h>
+#endif
 
 #include <algorithm>
 #include <chrono>
@@ -17,6 +19,15 @@ namespace {
 // LibTorch's messages go on with advice for people who build it.
 std::string first_line(const std::string& message) {
   return message.substr(0, message.find('\n'));
+}
+
+// Of the calling thread alone; at::set_num_threads would also tell the threads to come.
+void set_threads([[maybe_unused]] int threads) {
+  // LibTorch sets the number of a thread when it first asks for it; ours has to come after.
+  at::get_num_threads();
+#ifdef _OPENMP
+  omp_set_num_threads(threads);
+#endif
 }
 
 [[noreturn]] void memory_ran_out(const Unit& unit) {
@@ -69,9 +80,7 @@ double Workers::weight_under_way() const {
 }
 
 void Workers::work_on(size_t worker, int threads) {
-  // LibTorch sets the number of a thread when it first asks for it; ours has to come after.
-  at::get_num_threads();
-  omp_set_num_threads(threads);
+  set_threads(threads);
   const at::NoGradGuard no_grad;
   try {
     for (size_t next = begun_++; next < todo_.size() && !stop_; next = begun_++) {
@@ -118,7 +127,7 @@ UnitResult Workers::run(const Unit& unit, UnderWay& slot) {
   }
 }
 
-bool Workers::deliver(size_t unit, UnitResult result) {
+bool Workers::deliver(size_t unit, UnitResult&& result) {
   std::unique_lock lock(mutex_);
   room_.wait(lock, [this] { return stop_ || finished_.size() < under_way_.size() + 1; });
   if (stop_) return false;

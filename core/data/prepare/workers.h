@@ -45,7 +45,7 @@ class Workers {
 
   void work_on(size_t worker, int threads);
   UnitResult run(const Unit& unit, UnderWay& slot);
-  bool deliver(size_t unit, UnitResult result);
+  bool deliver(size_t unit, UnitResult&& result);
 
   const UnitWork& work_;
   const std::vector<Unit>& units_;
