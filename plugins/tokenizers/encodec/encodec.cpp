@@ -61,10 +61,21 @@ at::Tensor codebook_major(const EcdcSegment& segment, int64_t codebooks) {
   return flat.t().contiguous();
 }
 
+// The model whose .ecdc files hold this one's codes, or null.
+const EcdcModel* model_of_files(const Shape& shape) {
+  const EcdcModel* model = find_ecdc_model(shape.name);
+  const bool same = model && shape.codebook_size == 1024 &&
+                    shape.hop_length() == model->hop_length && shape.segment == model->segment &&
+                    shape.segment_stride == model->segment_stride &&
+                    shape.normalize == model->has_scales;
+  return same ? model : nullptr;
+}
+
 }  // namespace
 
 Encodec::Encodec(const Options& options, Host& /*host*/)
     : model_(make_model(options)),
+      file_model_(model_of_files(model_->shape())),
       identity_(identity_of(model_->shape(), options)),
       scale_(static_cast<float>(options.number("scale"))) {}
 
@@ -113,7 +124,7 @@ at::Tensor Encodec::byte_counts(const at::Tensor& /*previous*/, const at::Tensor
 
 void* Encodec::query(std::string_view id) {
   if (id == AudioCodec::kId) return static_cast<AudioCodec*>(this);
-  if (id == CodeFiles::kId) return static_cast<CodeFiles*>(this);
+  if (id == CodeFiles::kId && file_model_) return static_cast<CodeFiles*>(this);
   if (id == Identity::kId) return static_cast<Identity*>(this);
   return nullptr;
 }
@@ -130,17 +141,6 @@ int64_t Encodec::samples(int64_t steps) const {
 }
 
 // ---- .ecdc
-
-const EcdcModel& Encodec::file_model() const {
-  const EcdcModel* model = find_ecdc_model(shape().name);
-  GAMUT_CHECK(model && shape().codebook_size == 1024 && hop_length() == model->hop_length &&
-                  shape().segment == model->segment &&
-                  shape().segment_stride == model->segment_stride &&
-                  shape().normalize == model->has_scales,
-              ".ecdc files hold codes of encodec_24khz and encodec_48khz, and this model (",
-              shape().text(), ") is neither");
-  return *model;
-}
 
 CodeFile Encodec::parse(std::string_view bytes) const {
   const EcdcFile file = parse_ecdc(bytes);
@@ -163,8 +163,8 @@ CodeFile Encodec::parse(std::string_view bytes) const {
 Audio Encodec::decode_file(std::string_view bytes) {
   const at::NoGradGuard no_grad;
   const EcdcFile file = parse_ecdc(bytes);
-  GAMUT_CHECK(file.model == &file_model(), "the .ecdc file was made by ", file.model->name,
-              ", and these are weights of ", file_model().name);
+  GAMUT_CHECK(file.model == file_model_, "the .ecdc file was made by ", file.model->name,
+              ", and these are weights of ", file_model_->name);
   GAMUT_CHECK(file.codebooks <= model_->quantizer().codebooks(), "the .ecdc file has ",
               file.codebooks, " codebooks, and this tokenizer's bandwidth ",
               model_->quantizer().codebooks(), "; give it a larger `bandwidth`");
@@ -197,7 +197,7 @@ std::vector<CodedSegment> Encodec::encode_segments(const at::Tensor& samples) co
 std::string Encodec::encode_file(const Audio& audio) {
   const at::NoGradGuard no_grad;
   EcdcFile file;
-  file.model = &file_model();
+  file.model = file_model_;
   const at::Tensor samples = checked_samples(*model_, audio);
   file.samples = samples.size(1);
   file.codebooks = model_->quantizer().codebooks();

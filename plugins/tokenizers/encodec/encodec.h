@@ -47,10 +47,10 @@ class Encodec final : public Tokenizer, public AudioCodec, public CodeFiles, pub
 
  private:
   const Shape& shape() const { return model_->shape(); }
-  const EcdcModel& file_model() const;
   std::vector<CodedSegment> encode_segments(const at::Tensor& samples) const;
 
   std::shared_ptr<const Model> model_;
+  const EcdcModel* file_model_;  // null: no .ecdc files hold codes of such a model
   std::map<std::string, std::string> identity_;
   float scale_;
 };
