@@ -187,6 +187,9 @@ class HeaderReader {
 uint64_t header_length(const uint8_t* file, size_t size, const std::string& path) {
   GAMUT_CHECK(size >= 8, path, " is no valid safetensors file: it has ", size,
               " bytes, fewer than the 8 of the header's length");
+  GAMUT_CHECK(
+      std::memcmp(file, "PK\3\4", 4) != 0, path, " is a zip archive, as PyTorch's .pth, .th ",
+      "and .pt files are, and no safetensors file; `gamut convert` makes one of such a file");
   uint64_t length = 0;
   std::memcpy(&length, file, 8);
   GAMUT_CHECK(length <= kMaxHeaderBytes, path, " is no valid safetensors file: its header claims ",

@@ -146,7 +146,10 @@ void* Dac::query(std::string_view id) {
 
 std::map<std::string, std::string> Dac::identity() const {
   if (weights_ == "random") {
-    return {{"weights", "random"}, {"seed", std::to_string(seed_)}, {"variant", shape_name_}};
+    auto drawn = sizes_beside(shape_name_, codec_->shape);
+    drawn.insert(
+        {{"weights", "random"}, {"seed", std::to_string(seed_)}, {"variant", shape_name_}});
+    return drawn;
   }
   std::call_once(hashed_, [this] { sha256_ = file_sha256(weights_); });
   return {{"weights_sha256", sha256_}};

@@ -199,6 +199,19 @@ Shape variant(const std::string& name) {
   return variants().at(name);
 }
 
+std::map<std::string, std::string> sizes_beside(const std::string& name, const Shape& shape) {
+  const Shape published = variant(name);
+  std::map<std::string, std::string> changed;
+  for (const auto& size : sizes()) {
+    if (size.number && shape.*size.number != published.*size.number) {
+      changed[size.option] = std::to_string(shape.*size.number);
+    } else if (size.list && shape.*size.list != published.*size.list) {
+      changed[size.option] = c10::str(at::IntArrayRef(shape.*size.list));
+    }
+  }
+  return changed;
+}
+
 OptionTable shape_options() {
   OptionTable table;
   for (const auto& size : sizes()) {
@@ -215,7 +228,9 @@ Shape shape_of(const Options& options, const std::string& weights,
   if (options.has("variant")) {
     shape = variant(options.string("variant"));
   } else if (weights != "random") {
-    shape = shape_from_file(weights, metadata).value_or(Shape{});
+    const auto found = shape_from_file(weights, metadata);
+    shape = found.value_or(Shape{});
+    shape.told = found.has_value();
   }
   for (const auto& size : sizes()) {
     if (!options.has(size.option)) continue;

@@ -23,6 +23,7 @@ struct Shape {
   int64_t codebooks = 9;
   int64_t codebook_size = 1024;
   int64_t codebook_dim = 8;
+  bool told = true;  // false: nothing named the sizes, which are 44khz's for want of better
 
   int64_t hop_length() const;  // samples a frame
   // Samples that decoding so many frames gives. An odd rate loses a sample on the way, which the
@@ -36,6 +37,9 @@ struct Shape {
 // "44khz", "44khz_16kbps", "24khz", "16khz".
 std::vector<std::string> variant_names();
 Shape variant(const std::string& name);
+
+// The sizes that differ from those of the variant, by the names of their options.
+std::map<std::string, std::string> sizes_beside(const std::string& variant, const Shape& shape);
 
 // The options that name a size.
 OptionTable shape_options();

@@ -133,6 +133,9 @@ const std::vector<Layout>& layouts() {
   return *table;
 }
 
+constexpr char kUntold[] =
+    " since neither variant=NAME nor a config.json beside it tells its sizes,";
+
 const std::string& name_in(const Layout& layout, const Part& part) {
   return layout.original ? part.original : part.transformers;
 }
@@ -216,10 +219,10 @@ Weights load_weights(const Shape& shape, const NamedTensors& given, const std::s
   const auto tensors = state::without_prefix(given, "state_dict.");
   const auto parts = Parts(shape).take();
   const Layout& layout = layout_of(parts, tensors);
-  const auto found =
-      state::load_exactly(c10::str(path, ", read as DAC of ", shape.sample_rate, " Hz with ",
-                                   shape.codebooks, " codebooks (layout: ", layout.name, "),"),
-                          expected_in(layout, parts), tensors);
+  const auto found = state::load_exactly(
+      c10::str(path, ", read as DAC of ", shape.sample_rate, " Hz with ", shape.codebooks,
+               " codebooks (layout: ", layout.name, "),", shape.told ? "" : kUntold),
+      expected_in(layout, parts), tensors);
   Weights weights;
   for (const auto& part : parts) {
     const std::string &from = name_in(layout, part), &to = part.transformers;

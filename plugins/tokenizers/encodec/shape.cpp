@@ -146,7 +146,10 @@ Shape published_or_configured(const Options& options) {
   if (options.has("variant")) return shape_of_variant(options.string("variant"));
   const std::string& weights = options.string("weights");
   const auto config = weights == "random" ? std::filesystem::path() : config_beside(weights);
-  return config.empty() ? Shape() : shape_of_config(read_text(config), config.string());
+  if (!config.empty()) return shape_of_config(read_text(config), config.string());
+  Shape shape;
+  shape.told = false;
+  return shape;
 }
 
 }  // namespace

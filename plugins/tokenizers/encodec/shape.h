@@ -33,6 +33,7 @@ struct Shape {
   bool conv_shortcut = true;  // 1x1 convolution around a block, or the identity
   int64_t segment = 0;        // samples; 0: the signal is one piece
   int64_t segment_stride = 0;
+  bool told = true;  // false: nothing named the sizes, which are 24khz's for want of better
 
   int64_t hop_length() const;  // samples a frame
   int64_t frame_rate() const;  // frames a second, rounded up as the authors' package does

@@ -14,6 +14,9 @@ enum class Layout { authors, transformers, transformers_2023 };
 constexpr Layout kLayouts[] = {Layout::authors, Layout::transformers, Layout::transformers_2023};
 const char* const kLstmParts[] = {"weight_ih_l", "weight_hh_l", "bias_ih_l", "bias_hh_l"};
 
+constexpr char kUntold[] =
+    " since neither variant=NAME nor a config.json beside it tells its sizes,";
+
 const char* name_of(Layout layout) {
   switch (layout) {
     case Layout::authors:
@@ -191,8 +194,8 @@ Weights weights_of_file(const Shape& shape, const NamedTensors& given, const std
     if (known > most) nearest = layout;
     most = std::max(most, known);
   }
-  const std::string what =
-      c10::str(path, ", read as EnCodec's weights by ", name_of(nearest), " (", shape.text(), "),");
+  const std::string what = c10::str(path, ", read as EnCodec's weights by ", name_of(nearest), " (",
+                                    shape.text(), "),", shape.told ? "" : kUntold);
   return collect(shape, nearest, state::load_exactly(what, expected(shape, nearest), own));
 }
 

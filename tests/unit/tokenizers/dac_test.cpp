@@ -198,6 +198,22 @@ TEST(Dac, RandomWeightsAreThoseOfTheirSeed) {
   }
 }
 
+TEST(Dac, RandomWeightsAreKnownByTheirSizes) {
+  const auto identity = [](OptionMap options) {
+    options["weights"] = std::string("random");
+    options["decoder_dim"] = int64_t{64};
+    return capability<Identity>(*make_dac(options)).identity();
+  };
+  const auto narrow = identity({{"encoder_dim", int64_t{8}}});
+  EXPECT_EQ(narrow.at("encoder_dim"), "8");
+  EXPECT_EQ(narrow.at("latent_dim"), "128");
+  EXPECT_EQ(narrow.count("codebook_dim"), 0u);
+  EXPECT_NE(identity({{"encoder_dim", int64_t{4}}}), narrow);
+  const auto rates =
+      identity({{"encoder_dim", int64_t{8}}, {"encoder_rates", std::vector<int64_t>{2, 4, 64}}});
+  EXPECT_EQ(rates.at("encoder_rates"), "[2, 4, 64]");
+}
+
 TEST(Dac, IsKnownByTheHashOfItsWeights) {
   const auto identity = [](const char* layout) {
     const auto dac = tiny_dac(layout);

@@ -1,4 +1,8 @@
 // DAC's parts: layouts of weights and their refusals, sizes from files, inner values of the model.
+#include <unistd.h>
+
+#include <filesystem>
+
 #include "dac/codec.h"
 #include "dac/quantizer.h"
 #include "dac/shape.h"
@@ -10,7 +14,9 @@ namespace {
 
 using at::Tensor;
 using namespace test;  // NOLINT(google-build-using-namespace)
+using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 dac::Shape tiny_shape() {
   dac::Shape shape;
@@ -104,12 +110,20 @@ TEST(DacWeights, OfAnotherVariantOrCodecAreRefused) {
     return "(none)";
   };
   const auto tiny = codec_data("dac_tiny_orig.safetensors");
-  EXPECT_THAT(error_of({{"weights", tiny}, {"variant", std::string("16khz")}}),
-              HasSubstr("misshapen, the first `encoder.block.0.bias`, which is [6] and should be"));
+  EXPECT_THAT(
+      error_of({{"weights", tiny}, {"variant", std::string("16khz")}}),
+      AllOf(HasSubstr("misshapen, the first `encoder.block.0.bias`, which is [6] and should be"),
+            Not(HasSubstr("neither"))));
+  const auto alone = std::filesystem::path(::testing::TempDir()) / c10::str("dac_", getpid());
+  std::filesystem::create_directories(alone);
+  std::filesystem::copy_file(codec_data("dac_tiny_hf.safetensors"), alone / "m.safetensors");
+  EXPECT_THAT(error_of({{"weights", (alone / "m.safetensors").string()}}),
+              HasSubstr("since neither variant=NAME nor a config.json beside it tells its sizes"));
+  std::filesystem::remove_all(alone);
   EXPECT_THAT(error_of({{"weights", codec_data("encodec_tiny_hf.safetensors")}}),
               HasSubstr("missing, the first"));
   EXPECT_THAT(error_of({{"weights", codec_data("dac_tiny_orig.pth")}}),
-              HasSubstr("dac_tiny_orig.pth"));
+              HasSubstr("dac_tiny_orig.pth is a zip archive"));
   EXPECT_THAT(error_of({{"weights", tiny}, {"codebooks", int64_t{10}}}), HasSubstr("more than"));
   EXPECT_THAT(error_of({{"weights", tiny}, {"device", std::string("tpu")}}), HasSubstr("device"));
   EXPECT_THAT(error_of({{"weights", tiny}, {"encoder_rates", std::vector<int64_t>{2, 4}}}),

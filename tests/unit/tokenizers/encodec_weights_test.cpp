@@ -15,6 +15,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 // A folder that goes away.
 class Folder {
@@ -114,6 +115,16 @@ TEST(EncodecWeights, OfOtherSizesThanTheConfigurationSaysAreRefused) {
               HasSubstr("`encoder.layers.15.conv.bias`, which is [16] and should be [32]"));
   options["ratios"] = std::vector<int64_t>{8, 5, 4};
   EXPECT_THAT(refusal(options), HasSubstr("missing"));
+}
+
+TEST(EncodecWeights, WithoutSizesAreRefusedWithWhatWouldTellThem) {
+  const Folder folder;
+  const std::string alone = folder / "alone.safetensors";
+  checkpoint::write_safetensors(alone, tiny_weights());
+  const char* hint = "since neither variant=NAME nor a config.json beside it tells its sizes";
+  EXPECT_THAT(refusal({{"weights", alone}}), HasSubstr(hint));
+  EXPECT_THAT(refusal({{"weights", alone}, {"variant", std::string("24khz")}}),
+              AllOf(HasSubstr("misshapen"), Not(HasSubstr(hint))));
 }
 
 TEST(EncodecWeights, ConfigurationsThatCannotBeRunAreRefused) {
