@@ -286,6 +286,10 @@ testing.test("generate: a seed repeats, leaves the run's random numbers, and kee
   testing.equal(gamut.rand { 2 }, expected)
   testing.equal(nn.generate(model, prompt, { steps = 30, seed = 1 }), first)
   testing.is_true(not gamut.equal(nn.generate(model, prompt, { steps = 30, seed = 2 }), first))
+  gamut.manual_seed(3)
+  local unseeded = nn.generate(model, prompt, { steps = 30 })
+  gamut.manual_seed(3)
+  testing.equal(nn.generate(model, prompt, { steps = 30 }), unseeded)
   testing.equal(model.training, true)
 end)
 

@@ -61,7 +61,7 @@ local function draw(logits, options)
   local shape = scaled.shape
   local rows = scaled:softmax(-1):reshape { -1, shape[#shape] }
   shape[#shape] = nil
-  return rows:multinomial(1, false, { generator = options.generator }):reshape(shape)
+  return rows:multinomial(1, { replacement = false, generator = options.generator }):reshape(shape)
 end
 
 ---Draws ids from logits.
