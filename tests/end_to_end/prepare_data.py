@@ -194,6 +194,14 @@ def many_files(work):
     print(f"{count} tiny files: {time.monotonic() - began:.1f} s, at most {peak:.0f} MB")
 
 
+def inspected(folder):
+    """An item is found on whichever side of the split it is."""
+    for side in ("train", "val"):
+        name = next(line["name"] for line in map(json.loads, (folder / "sources.jsonl").open()) if line["split"] == side)
+        done = subprocess.run([GAMUT, "data", "inspect", str(folder), f"item={name}"], capture_output=True, text=True)
+        check(done.returncode == 0 and f"  {name}" in done.stdout, f"{name} of {side}: {done.stdout}{done.stderr}")
+
+
 def own_recipe(music, work):
     """The complete example of scripts/gamut/data/README.md."""
     readme = (SOURCE / "scripts/gamut/data/README.md").read_text()
@@ -224,6 +232,7 @@ def main():
         prepare("audio_folder", work / f"with_{workers}", f"source={music}", f"workers={workers}")
         same(reference, work / f"with_{workers}", f"{workers} workers")
     check("already prepared" in prepare("audio_folder", reference, f"source={music}").stdout, "it was made again")
+    inspected(reference)
     kills(music, reference)
     interrupted(music, work)
     bad_files(work)

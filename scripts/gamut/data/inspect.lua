@@ -10,7 +10,7 @@ local system = require "gamut.native.system"
 local token = require "gamut.native.data"
 
 local SETTINGS = {
-  {"split", "string", default = "", doc = "of a folder: the one to look into"},
+  {"split", "string", default = "", doc = "of a folder: the one to look into; else the one that the item is in"},
   {"items", "integer", default = 10, min = 0, doc = "list so many items"},
   {"item", "string", default = "", doc = "which item to list or decode: its name, or its number from 0"},
   {"start", "number", default = 0.0, min = 0, doc = "of the stretch: seconds from the item's beginning"},
@@ -235,6 +235,22 @@ local function counts_of(split)
   return table.concat(counts, ", ")
 end
 
+local function is_codes(shard) return shard:match "%.safetensors$" ~= nil end
+
+-- The split that is asked for; else the one that the item is in; else the first that holds anything.
+local function split_of(folder, manifest, settings)
+  local found
+  for _, split in ipairs{"train", "val", "test"} do
+    local shards = (manifest.splits[split] or {files = {}}).files
+    if #shards > 0 and (settings.split == "" or settings.split == split) then
+      found = found or split
+      if settings.item == "" or not is_codes(shards[1]) then return found end
+      if codes.codes(folder, {split = split}):find(settings.item) then return split end
+    end
+  end
+  return found
+end
+
 local function inspect_folder(folder, settings, words)
   local manifest = read_manifest(folder)
   if not manifest then
@@ -246,20 +262,13 @@ local function inspect_folder(folder, settings, words)
   for _, split in ipairs(sorted(manifest.splits)) do fact(split, "%s", counts_of(manifest.splits[split])) end
   fact("sources", "%d used, %d skipped", manifest.units.used, manifest.units.skipped)
   check_files(folder, manifest.files)
-  for _, split in ipairs(sorted(manifest.splits)) do
-    local shards = manifest.splits[split].files
-    if (settings.split == "" or settings.split == split) and #shards > 0 then
-      print ""
-      settings.split = split
-      if shards[1]:match "%.bin$" then
-        inspect_text(("%s/%s"):format(folder, shards[1]), settings, words)
-      else
-        inspect_codes(folder, settings, words)
-      end
-      return
-    end
-  end
-  fail("%s has no split `%s`", folder, settings.split)
+  local split = split_of(folder, manifest, settings)
+  if not split then fail("%s has no split `%s`", folder, settings.split) end
+  print ""
+  settings.split = split
+  local shard = manifest.splits[split].files[1]
+  if is_codes(shard) then return inspect_codes(folder, settings, words) end
+  inspect_text(("%s/%s"):format(folder, shard), settings, words)
 end
 
 -- --- The verb ------------------------------------------------------------------------------------

@@ -172,7 +172,10 @@ local function request_of(name, settings)
   return {recipe = name, options = options, gamut = runtime.version}
 end
 
-local function summarize(manifest, already, out)
+local SHARES = {val = "validation", test = "test"}
+
+local function summarize(manifest, already, settings)
+  local out = settings.out
   if already then
     print(("%s is already prepared; nothing was done"):format(out))
   end
@@ -183,6 +186,8 @@ local function summarize(manifest, already, out)
         counts.frames, #counts.files))
     elseif counts then
       print(("%-5s  %d documents, %d tokens in %d files"):format(split, counts.documents, counts.tokens, #counts.files))
+    elseif (settings[SHARES[split]] or 0) > 0 then
+      print(("%-5s  nothing"):format(split))
     end
   end
   if manifest.units.skipped > 0 then
@@ -208,7 +213,7 @@ local function run(name, recipe, words)
     seed = recipe.kind == "text" and settings.seed or nil, shard_tokens = settings.shard_tokens,
     prefix = recipe.kind == "text" and settings.prefix or nil,
   }
-  summarize(manifest, already, settings.out)
+  summarize(manifest, already, settings)
 end
 
 ---@param mode "run"|"help"
