@@ -202,6 +202,15 @@ def inspected(folder):
         check(done.returncode == 0 and f"  {name}" in done.stdout, f"{name} of {side}: {done.stdout}{done.stderr}")
 
 
+def cut_shard(reference, music, work):
+    cut = work / "cut"
+    shutil.copytree(reference, cut)
+    shard = cut / "train_000000.safetensors"
+    shard.write_bytes(shard.read_bytes()[:-1])
+    done = prepare("audio_folder", cut, f"source={music}", expect=1)
+    check("its train_000000.safetensors is" in done.stderr, f"a shard cut short: {done.stderr}")
+
+
 def own_recipe(music, work):
     """The complete example of scripts/gamut/data/README.md."""
     readme = (SOURCE / "scripts/gamut/data/README.md").read_text()
@@ -233,6 +242,7 @@ def main():
         same(reference, work / f"with_{workers}", f"{workers} workers")
     check("already prepared" in prepare("audio_folder", reference, f"source={music}").stdout, "it was made again")
     inspected(reference)
+    cut_shard(reference, music, work)
     kills(music, reference)
     interrupted(music, work)
     bad_files(work)

@@ -172,11 +172,24 @@ local function request_of(name, settings)
   return {recipe = name, options = options, gamut = runtime.version}
 end
 
+-- What was made earlier must still be there; whether its bytes are right is asked of `data inspect`.
+local function check_sizes(manifest, out)
+  for name, made in pairs(manifest.files) do
+    local file <close> = io.open(out .. "/" .. name, "rb")
+    local size = file and file:seek "end"
+    if size ~= made.bytes then
+      error(("%s was prepared, and its %s is %s now, not the %d bytes that the manifest says; remove the folder to make it again")
+        :format(out, name, size and size .. " bytes" or "missing", made.bytes), 0)
+    end
+  end
+end
+
 local SHARES = {val = "validation", test = "test"}
 
 local function summarize(manifest, already, settings)
   local out = settings.out
   if already then
+    check_sizes(manifest, out)
     print(("%s is already prepared; nothing was done"):format(out))
   end
   for _, split in ipairs{"train", "val", "test"} do
