@@ -12,7 +12,8 @@ return {
       doc = "the folder that the package wesnoth-1.16-music was unpacked into; / where it is installed"},
   },
   items = function(settings)
-    local folder = recipe.find("folder of music", {settings.source:gsub("/$", "") .. MUSIC})
+    local root = settings.source:gsub("/$", "")
+    local folder = recipe.find("folder of music (`gamut data fetch debian_music out=FOLDER` gets it)", {root .. MUSIC})
     local items = {}
     for i, file in ipairs(recipe.audio_files(folder)) do
       items[i] = {name = (file:gsub("%.ogg$", "")), path = folder .. "/" .. file}
