@@ -12,6 +12,7 @@
 #include <cstdio>
 
 #include "files/file.h"
+#include "text/affix.h"
 
 namespace gamut::checkpoint {
 namespace {
@@ -20,12 +21,8 @@ namespace fs = std::filesystem;
 
 constexpr const char* kTemporary = ".tmp";
 
-bool starts_with(const std::string& text, const std::string& start) {
-  return text.compare(0, start.size(), start) == 0;
-}
-
 bool is_leftover(const std::string& name) {
-  return starts_with(name, "step_") && fs::path(name).extension() == kTemporary;
+  return text::begins_with(name, "step_") && fs::path(name).extension() == kTemporary;
 }
 
 void remove_tree(const fs::path& path) {
@@ -48,7 +45,7 @@ std::string step_name(int64_t step) {
 }
 
 std::optional<int64_t> parse_step_name(const std::string& name) {
-  if (!starts_with(name, "step_")) return std::nullopt;
+  if (!text::begins_with(name, "step_")) return std::nullopt;
   int64_t step = 0;
   const char* end = name.data() + name.size();
   const auto result = std::from_chars(name.data() + 5, end, step);

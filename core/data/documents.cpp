@@ -9,15 +9,13 @@
 #include <cerrno>
 #include <cstring>
 
+#include "text/affix.h"
+
 namespace gamut::data {
 namespace {
 
 namespace fs = std::filesystem;
-
-bool ends_with(const std::string& name, const std::string& ending) {
-  return name.size() >= ending.size() &&
-         name.compare(name.size() - ending.size(), ending.size(), ending) == 0;
-}
+using text::ends_with;
 
 bool has_text_ending(std::string name) {
   if (ends_with(name, ".gz")) name.resize(name.size() - 3);

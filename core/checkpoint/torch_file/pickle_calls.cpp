@@ -5,10 +5,13 @@
 
 #include <optional>
 
+#include "text/affix.h"
+
 namespace gamut::checkpoint::torch_file {
 namespace {
 
 using c10::ScalarType;
+using text::begins_with;
 
 enum class Call { dict, size, tensor, parameter, storage };
 
@@ -39,10 +42,6 @@ constexpr KnownGlobal kKnown[] = {
 template <class... Parts>
 void require(bool condition, const Parts&... what) {
   if (!condition) throw PickleFault(c10::str(what...));
-}
-
-bool begins_with(std::string_view text, std::string_view with) {
-  return text.substr(0, with.size()) == with;
 }
 
 // What a user can do about a name that is not known.

@@ -7,18 +7,15 @@
 #include <algorithm>
 #include <cstring>
 
+#include "text/affix.h"
+
 namespace gamut::checkpoint::torch_file {
 namespace {
 
+using text::begins_with;
+using text::ends_with;
+
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "storages are little-endian");
-
-bool begins_with(std::string_view text, std::string_view with) {
-  return text.substr(0, with.size()) == with;
-}
-
-bool ends_with(std::string_view text, std::string_view with) {
-  return text.size() >= with.size() && text.substr(text.size() - with.size()) == with;
-}
 
 // What a file without an archive's first bytes is, for people.
 std::string guess(std::string_view bytes) {

@@ -1,11 +1,8 @@
 // The loop over files, and the record of what is finished.
 #include "data/fetch/fetch.h"
 
-#include <fcntl.h>
 #include <gamut/error.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -17,32 +14,13 @@
 #include "data/fetch/transfer.h"
 #include "data/fetch/unpack.h"
 #include "files/file.h"
+#include "files/lock.h"
 
 namespace gamut::data {
 namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
-
-// One process at a time: two would write the same part.
-class FolderLock {
- public:
-  explicit FolderLock(const fs::path& folder)
-      : descriptor_(open((folder / ".fetch.lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)) {
-    if (descriptor_ < 0) files::fail("create", folder / ".fetch.lock", errno);
-    if (flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
-      close(descriptor_);
-      throw Error(c10::str("another process fetches into ", folder.string(),
-                           "; wait for it, or name another folder"));
-    }
-  }
-  ~FolderLock() { close(descriptor_); }
-  FolderLock(const FolderLock&) = delete;
-  FolderLock& operator=(const FolderLock&) = delete;
-
- private:
-  int descriptor_;
-};
 
 int64_t modified_ns(const fs::path& path) {
   struct stat status{};
@@ -289,7 +267,10 @@ class Fetcher {
 json fetch(const std::vector<RemoteFile>& files, const FetchOptions& options) {
   check_files(files);
   fs::create_directories(options.folder);
-  const FolderLock lock(options.folder);
+  // Two processes would write the same part.
+  const files::FileLock lock(options.folder / ".fetch.lock");
+  GAMUT_CHECK(lock.held(), "another process fetches into ", options.folder.string(),
+              "; wait for it, or name another folder");
   return Fetcher(files, options).run();
 }
 

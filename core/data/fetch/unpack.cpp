@@ -211,9 +211,8 @@ std::vector<std::string> unpack(const fs::path& archive, const fs::path& folder,
     check_free(names_in(temporary), folder, archive);
     fs::rename(temporary, moving);
   }
-  // What a call that was broken off has moved already is not in `moving` any more; its names are
-  // those that were listed before.
-  std::vector<std::string> names = names_in(moving);
+  // After a call that was broken off between renames, these are the names that were left to it.
+  const std::vector<std::string> names = names_in(moving);
   for (const auto& each : names) fs::rename(moving / each, folder / each);
   fs::remove(moving);
   files::sync_folder(folder);

@@ -1,10 +1,7 @@
 // Renames within one file system, each file flushed before.
 #include "data/prepare/folder.h"
 
-#include <fcntl.h>
 #include <gamut/error.h>
-#include <sys/file.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -13,11 +10,13 @@
 #include <vector>
 
 #include "files/file.h"
+#include "text/affix.h"
 
 namespace gamut::data {
 namespace {
 
 namespace fs = std::filesystem;
+using text::ends_with;
 
 constexpr const char* kWork = ".prepare";
 constexpr const char* kManifest = "manifest.json";
@@ -27,11 +26,6 @@ std::vector<fs::path> files_in(const fs::path& folder) {
   for (const auto& entry : fs::directory_iterator(folder)) files.push_back(entry.path());
   std::sort(files.begin(), files.end());
   return files;
-}
-
-bool ends_with(const std::string& name, const std::string& ending) {
-  return name.size() >= ending.size() &&
-         name.compare(name.size() - ending.size(), ending.size(), ending) == 0;
 }
 
 // What complete() gives names to; a killed one leaves such files without a manifest.
@@ -58,18 +52,6 @@ void rename_or_fail(const fs::path& from, const fs::path& to) {
   if (rename(from.c_str(), to.c_str()) != 0) files::fail("put in place", to, errno);
 }
 
-// A descriptor with the lock on it, or -1 where another process has it.
-int try_lock(const fs::path& path) {
-  const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (descriptor < 0) files::fail("open", path, errno);
-  if (flock(descriptor, LOCK_EX | LOCK_NB) == 0) return descriptor;
-  const int error = errno;
-  ::close(descriptor);
-  // Some network file systems have no locks; one process at a time is then the user's care.
-  if (error != EWOULDBLOCK) files::fail("lock", path, error);
-  return -1;
-}
-
 }  // namespace
 
 PrepareFolder::PrepareFolder(fs::path out) : out_(std::move(out)), work_(out_ / kWork) {
@@ -79,13 +61,9 @@ PrepareFolder::PrepareFolder(fs::path out) : out_(std::move(out)), work_(out_ / 
   check_is_ours(out_);
   fs::create_directories(work_, failed);
   if (failed) files::fail("create", work_, failed.value());
-  lock_ = try_lock(work_ / "lock");
-  GAMUT_CHECK(lock_ >= 0, "another process is preparing data in ", out_.string(),
+  lock_.emplace(work_ / "lock");
+  GAMUT_CHECK(lock_->held(), "another process is preparing data in ", out_.string(),
               "; wait for it, or name another folder");
-}
-
-PrepareFolder::~PrepareFolder() {
-  if (lock_ >= 0) ::close(lock_);
 }
 
 fs::path PrepareFolder::new_shards() const {
@@ -115,10 +93,8 @@ void PrepareFolder::complete(const nlohmann::json& manifest) {
 
 void remove_leftovers(const fs::path& out) {
   if (!fs::exists(out / kWork)) return;
-  const int lock = try_lock(out / kWork / "lock");
-  if (lock < 0) return;  // its owner removes it
-  fs::remove_all(out / kWork);
-  ::close(lock);
+  const files::FileLock lock(out / kWork / "lock");
+  if (lock.held()) fs::remove_all(out / kWork);  // otherwise its owner does
 }
 
 }  // namespace gamut::data

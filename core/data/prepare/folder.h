@@ -3,6 +3,9 @@
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
+
+#include "files/lock.h"
 
 namespace gamut::data {
 
@@ -13,9 +16,6 @@ class PrepareFolder {
   // Creates the folder where it is not there. Throws gamut::Error when it holds something that is
   // no preparation, or when another process is at work in it.
   explicit PrepareFolder(std::filesystem::path out);
-  ~PrepareFolder();
-  PrepareFolder(const PrepareFolder&) = delete;
-  PrepareFolder& operator=(const PrepareFolder&) = delete;
 
   const std::filesystem::path& out() const { return out_; }
   std::filesystem::path journal() const { return work_ / "journal"; }
@@ -27,7 +27,7 @@ class PrepareFolder {
 
  private:
   std::filesystem::path out_, work_;
-  int lock_ = -1;
+  std::optional<files::FileLock> lock_;
 };
 
 // Removes what a process that was killed at the very end left beside the manifest.

@@ -10,18 +10,15 @@
 
 #include "data/prepare/json_lines.h"
 #include "data/prepare/parquet_documents.h"
+#include "text/affix.h"
 
 namespace gamut::data {
 namespace {
 
 using nlohmann::json;
+using text::ends_with;
 
 constexpr int64_t kToTheEnd = std::numeric_limits<int64_t>::max();
-
-bool ends_with(const std::string& name, const std::string& ending) {
-  return name.size() >= ending.size() &&
-         name.compare(name.size() - ending.size(), ending.size(), ending) == 0;
-}
 
 class Lister {
  public:

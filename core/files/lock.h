@@ -1,0 +1,25 @@
+// A lock on a file, so that two processes do not work in one folder.
+#pragma once
+
+#include <filesystem>
+
+namespace gamut::files {
+
+// Held until the object goes or the process ends, however it does. Where the file system knows no
+// locks (some network ones), one process at a time is the user's care: the lock counts as held.
+class FileLock {
+ public:
+  // `path` is made where it is not there. Throws gamut::Error when that fails.
+  explicit FileLock(const std::filesystem::path& path);
+  ~FileLock();
+  FileLock(const FileLock&) = delete;
+  FileLock& operator=(const FileLock&) = delete;
+
+  bool held() const { return held_; }  // false: another process has it
+
+ private:
+  int descriptor_ = -1;
+  bool held_ = false;
+};
+
+}  // namespace gamut::files
