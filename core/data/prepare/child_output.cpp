@@ -35,8 +35,11 @@ ChildOutput::ChildOutput(const std::filesystem::path& program,
     : name_(program.filename().string()) {
   int ends[2] = {-1, -1};
   errors_ = memfd_create("errors", MFD_CLOEXEC);
-  GAMUT_CHECK(errors_ >= 0 && pipe2(ends, O_CLOEXEC) == 0, "cannot start ", name_, ": ",
-              std::strerror(errno));
+  if (errors_ < 0 || pipe2(ends, O_CLOEXEC) != 0) {
+    const int error = errno;
+    close_once(errors_);
+    throw Error(c10::str("cannot start ", name_, ": ", std::strerror(error)));
+  }
   output_ = ends[0];
   std::vector<char*> words = {const_cast<char*>(program.c_str())};
   for (const auto& argument : arguments) words.push_back(const_cast<char*>(argument.c_str()));

@@ -15,20 +15,17 @@ using nlohmann::json;
 class LineReader {
  public:
   LineReader(const std::filesystem::path& path, int64_t begin)
-      : path_(path.string()), file_(gzopen(path_.c_str(), "rbe")) {
+      : path_(path.string()), file_(gzopen(path_.c_str(), "rbe"), &gzclose) {
     GAMUT_CHECK(file_, "cannot open ", path_);
-    gzbuffer(static_cast<gzFile>(file_), 1 << 18);
+    gzbuffer(file_.get(), 1 << 18);
     if (begin == 0) return;
     // From the byte before: if a line ends there, the next one begins in the range.
-    GAMUT_CHECK(gzseek(static_cast<gzFile>(file_), begin - 1, SEEK_SET) == begin - 1, path_,
+    GAMUT_CHECK(gzseek(file_.get(), begin - 1, SEEK_SET) == begin - 1, path_,
                 " ends or is damaged before byte ", begin);
     position_ = begin - 1;
     std::string rest;
     next(rest);
   }
-  ~LineReader() { gzclose(static_cast<gzFile>(file_)); }
-  LineReader(const LineReader&) = delete;
-  LineReader& operator=(const LineReader&) = delete;
 
   int64_t position() const { return position_; }
 
@@ -56,9 +53,9 @@ class LineReader {
   bool fill() {
     buffer_.resize(1 << 18);
     used_ = 0;
-    const int got = gzread(static_cast<gzFile>(file_), buffer_.data(), 1 << 18);
+    const int got = gzread(file_.get(), buffer_.data(), 1 << 18);
     int error = Z_OK;
-    gzerror(static_cast<gzFile>(file_), &error);
+    gzerror(file_.get(), &error);
     GAMUT_CHECK(got >= 0 && (error == Z_OK || error == Z_STREAM_END), path_,
                 " is damaged or cut short: its compressed data cannot be unpacked");
     buffer_.resize(static_cast<size_t>(got));
@@ -66,7 +63,7 @@ class LineReader {
   }
 
   std::string path_;
-  void* file_;  // gzFile
+  std::unique_ptr<gzFile_s, int (*)(gzFile)> file_;
   std::string buffer_;
   size_t used_ = 0;
   int64_t position_ = 0;

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <chrono>
 #include <new>
+#include <system_error>
 #include <utility>
 
 namespace gamut::data {
@@ -42,8 +43,13 @@ Workers::Workers(const UnitWork& work, const std::vector<Unit>& units, std::vect
     : work_(work), units_(units), todo_(std::move(todo)) {
   const size_t count = std::min<size_t>(static_cast<size_t>(workers), todo_.size());
   under_way_.resize(count);
-  for (size_t i = 0; i < count; ++i)
-    threads_.emplace_back([this, i, threads] { work_on(i, threads); });
+  try {
+    for (size_t i = 0; i < count; ++i)
+      threads_.emplace_back([this, i, threads] { work_on(i, threads); });
+  } catch (const std::system_error& error) {  // the system's limit of threads
+    join();
+    throw Error(c10::str("cannot start ", count, " workers: ", error.what(), "; use fewer"));
+  }
 }
 
 void Workers::end() {
@@ -52,9 +58,13 @@ void Workers::end() {
   room_.notify_all();
 }
 
-Workers::~Workers() {
+void Workers::join() {
   end();
   for (std::thread& thread : threads_) thread.join();
+}
+
+Workers::~Workers() {
+  join();
 }
 
 std::optional<Workers::Finished> Workers::next(double seconds) {

@@ -43,6 +43,7 @@ class Workers {
     const UnitContext* context = nullptr;
   };
 
+  void join();
   void work_on(size_t worker, int threads);
   UnitResult run(const Unit& unit, UnderWay& slot);
   bool deliver(size_t unit, UnitResult&& result);
