@@ -5,13 +5,13 @@
 #include <gamut/error.h>
 #include <unistd.h>
 
-#include <cmath>
 #include <cstdio>
 #include <optional>
 
 #include "cli/tokenizer_files.h"
 #include "data/audio/reader.h"
 #include "data/audio/writer.h"
+#include "data/codes/decode.h"
 #include "data/codes/set.h"
 #include "data/codes/writer.h"
 #include "files/file.h"
@@ -24,7 +24,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kShardEnding = ".safetensors";
-constexpr int64_t kFramesAtOnce = 512;  // of decoding: some seconds
 
 CodeFiles* code_files_of(const TokenizerJob& job) {
   return static_cast<CodeFiles*>(job.tokenizer.query(CodeFiles::kId));
@@ -144,45 +143,21 @@ void write_codes_shard(const TokenizerJob& job, int64_t rate, int64_t channels) 
                static_cast<long long>(codes.size(1)), static_cast<long long>(codes.size(0)));
 }
 
-// Samples that the item was made from, at the codec's rate; as many as there are where it does not
-// say.
-int64_t length_of(const nlohmann::json& facts, int64_t sample_rate, int64_t decoded) {
-  const int64_t samples = facts.value("samples", int64_t{0});
-  const int64_t rate = facts.value("sample_rate", int64_t{0});
-  if (samples <= 0 || rate <= 0) return decoded;
-  const double wanted = seconds_of(samples, rate) * static_cast<double>(sample_rate);
-  return std::min<int64_t>(decoded, std::llround(wanted));
-}
-
-void check_maker(const TokenizerJob& job, const data::CodesDescription& description) {
-  std::string why;
-  GAMUT_CHECK(job.record.gives_codes_of(description.tokenizer, &why), "`", job.from.string(),
-              "` was made by another tokenizer, so its codes would decode to noise: ", why);
-}
-
 void decode_shard(const TokenizerJob& job, data::AudioEncoding encoding) {
   const data::CodeSet set({job.from});
-  check_maker(job, set.description());
   GAMUT_CHECK(job.item >= 0 && job.item < set.items(), "`", job.from.string(), "` has ",
               set.items(), " items, and --item is ", job.item, "; they are counted from 0");
-  AudioCodec& codec = codec_of(job);
-  const at::Tensor frames = set.item(job.item);  // [frames, codebooks]
-  const int64_t rate = job.tokenizer.info().sample_rate;
-  int64_t left = length_of(set.facts(job.item), rate, codec.samples(frames.size(0)));
-  AudioProgress progress(seconds_of(left, rate));
-  data::AudioWriter writer(job.to, rate, codec.channels(), encoding);
-  const auto write = [&](const at::Tensor& samples) {
-    writer.write(samples.slice(1, 0, std::min(left, samples.size(1))));
-    left -= std::min(left, samples.size(1));
+  std::optional<AudioProgress> progress;
+  data::DecodeOptions options;
+  options.encoding = encoding;
+  options.progress = [&](double done, double all) {
+    if (!progress) progress.emplace(all);
+    progress->update(static_cast<int64_t>(done));
   };
-  const auto decoder = codec.new_decoder();
-  for (int64_t at = 0; at < frames.size(0); at += kFramesAtOnce) {
-    write(decoder->push(frames.slice(0, at, at + kFramesAtOnce).to(at::kLong).t()));
-    progress.update(codec.samples(at) / rate);
-  }
-  write(decoder->finish());
-  writer.finish();
-  progress.finish();
+  data::CodeStretch whole;
+  whole.item = job.item;
+  data::decode_stretch(set, job.tokenizer, job.record, whole, job.to, options);
+  if (progress) progress->finish();
 }
 
 }  // namespace

@@ -209,7 +209,7 @@ int code_writer(lua_State* L) {
   description.vocab_size = integer_field(L, 1, "vocab_size", 0);
   description.frame_rate = static_cast<double>(description.sample_rate) /
                            static_cast<double>(std::max<int64_t>(description.hop_length, 1));
-  if (push_field(L, 1, "frame_rate")) description.frame_rate = luaL_checknumber(L, -1);
+  description.frame_rate = number_field(L, 1, "frame_rate", description.frame_rate);
   const std::string folder = string_field(L, 1, "folder", "");
   GAMUT_CHECK(!folder.empty(), "data.code_writer needs `folder`");
   std::filesystem::create_directories(folder);
@@ -264,8 +264,8 @@ int decode(lua_State* L) {
   data::CodeStretch stretch;
   stretch.item = integer_field(L, 4, "item", 0);
   stretch.codebooks = integer_field(L, 4, "codebooks", 0);
-  if (push_field(L, 4, "start")) stretch.start = luaL_checknumber(L, -1);
-  if (push_field(L, 4, "seconds")) stretch.seconds = luaL_checknumber(L, -1);
+  stretch.start = number_field(L, 4, "start", 0);
+  stretch.seconds = number_field(L, 4, "seconds", 0);
   const auto record =
       data::TokenizerRecord::of(*object.tokenizer, object.name,
                                 host::registry().find("tokenizer", object.name).version, options);

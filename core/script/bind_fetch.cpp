@@ -37,12 +37,6 @@ std::vector<data::RemoteFile> remote_files(lua_State* L, int table) {
   return files;
 }
 
-double number_field(lua_State* L, int table, const char* name, double otherwise) {
-  if (push_field(L, table, name)) otherwise = luaL_checknumber(L, -1);
-  lua_pop(L, 1);
-  return otherwise;
-}
-
 void push_progress(lua_State* L, const data::FetchProgress& state) {
   lua_createtable(L, 0, 7);
   const std::pair<const char*, int64_t> numbers[] = {{"files", state.files},

@@ -175,13 +175,6 @@ std::vector<data::Unit> to_units(lua_State* L, int table) {
   return units;
 }
 
-double number_field(lua_State* L, int table, const char* name, double otherwise) {
-  double value = otherwise;
-  if (push_field(L, table, name)) value = luaL_checknumber(L, -1);
-  lua_pop(L, 1);
-  return value;
-}
-
 struct MadeTokenizer {
   std::unique_ptr<Tokenizer> tokenizer;
   data::TokenizerRecord record;

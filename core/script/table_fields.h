@@ -58,6 +58,17 @@ inline int64_t integer_field(lua_State* L, int table, const char* name, int64_t 
   return value;
 }
 
+inline double number_field(lua_State* L, int table, const char* name, double otherwise) {
+  double value = otherwise;
+  if (push_field(L, table, name)) {
+    GAMUT_CHECK(lua_type(L, -1) == LUA_TNUMBER, "`", name, "` must be a number, got ",
+                luaL_tolstring(L, -1, nullptr));
+    value = lua_tonumber(L, -1);
+  }
+  lua_pop(L, 1);
+  return value;
+}
+
 inline bool boolean_field(lua_State* L, int table, const char* name, bool otherwise) {
   bool value = otherwise;
   if (push_field(L, table, name)) {

@@ -8,8 +8,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "data/audio/writer.h"
-
 namespace gamut::data {
 namespace {
 
@@ -17,22 +15,23 @@ void check_maker(const CodeSet& set, TokenizerRecord record) {
   record.version = set.description().tokenizer.version;
   std::string why;
   GAMUT_CHECK(set.description().tokenizer.gives_codes_of(record, &why),
-              "this tokenizer did not make the codes of ", set.shards()[0]->path().string(), ": ",
-              why, " (first that of the codes)");
+              set.shards()[0]->path().string(),
+              " was made by another tokenizer, so its codes would decode to noise: ", why,
+              " (first that of the codes)");
 }
 
-// Samples a channel that the recording had, at the codec's rate; -1 where that is not known.
-int64_t recorded_samples(const CodeSet& set, int64_t item) {
+// Samples a channel that the recording had, at this rate; -1 where that is not known.
+int64_t recorded_samples(const CodeSet& set, int64_t item, int64_t sample_rate) {
   const nlohmann::json facts = set.facts(item);
   const auto samples = facts.find("samples"), rate = facts.find("sample_rate");
   if (samples == facts.end() || rate == facts.end()) return -1;
   if (!samples->is_number_integer() || !rate->is_number_integer()) return -1;
   const auto seconds = samples->get<double>() / std::max(rate->get<double>(), 1.0);
-  return std::llround(seconds * static_cast<double>(set.description().sample_rate));
+  return std::llround(seconds * static_cast<double>(sample_rate));
 }
 
-DecodedStretch place_stretch(const CodeSet& set, const CodeStretch& stretch) {
-  const double rate = set.description().frame_rate;
+// `rate`: frames a second.
+DecodedStretch place_stretch(const CodeSet& set, const CodeStretch& stretch, double rate) {
   const int64_t length = set.length(stretch.item);
   GAMUT_CHECK(stretch.start >= 0 && stretch.seconds >= 0, "start and seconds must not be negative");
   const auto begin = static_cast<int64_t>(std::floor(std::min(stretch.start, 1e12) * rate));
@@ -71,35 +70,42 @@ class Window {
 
 DecodedStretch decode_stretch(const CodeSet& set, Tokenizer& tokenizer,
                               const TokenizerRecord& record, const CodeStretch& stretch,
-                              const std::filesystem::path& path) {
+                              const std::filesystem::path& path, const DecodeOptions& options) {
   auto* codec = static_cast<AudioCodec*>(tokenizer.query(AudioCodec::kId));
   GAMUT_CHECK(codec, "the tokenizer `", record.name, "` decodes no audio");
   check_maker(set, record);
-  const CodesDescription& codes = set.description();
-  GAMUT_CHECK(stretch.codebooks >= 0 && stretch.codebooks <= codes.codebooks, "there are ",
-              codes.codebooks, " codebooks, not ", stretch.codebooks);
-  DecodedStretch made = place_stretch(set, stretch);
+  const int64_t codebooks = set.description().codebooks;
+  GAMUT_CHECK(stretch.codebooks >= 0 && stretch.codebooks <= codebooks, "there are ", codebooks,
+              " codebooks, not ", stretch.codebooks);
+  // The rates are the tokenizer's own: those of a file may be anything.
+  const TokenizerInfo info = tokenizer.info();
+  const int64_t hop = codec->hop_length();
+  DecodedStretch made = place_stretch(set, stretch, info.frame_rate);
   made.channels = codec->channels();
-  made.sample_rate = codes.sample_rate;
+  made.sample_rate = info.sample_rate;
 
-  const auto second = static_cast<int64_t>(std::ceil(codes.frame_rate));
+  const auto second = static_cast<int64_t>(std::ceil(info.frame_rate));
   const int64_t lead = std::min(made.begin, second);
-  int64_t count = made.frames * codes.hop_length;
+  int64_t count = made.frames * hop;
   if (made.begin + made.frames == set.length(stretch.item)) {
     count = codec->samples(made.frames);
-    const int64_t recorded = recorded_samples(set, stretch.item);
-    if (recorded >= 0) count = std::min(count, recorded - made.begin * codes.hop_length);
+    const int64_t recorded = recorded_samples(set, stretch.item, made.sample_rate);
+    if (recorded >= 0) count = std::min(count, recorded - made.begin * hop);
   }
-  AudioWriter writer(path, made.sample_rate, made.channels);
-  Window window(writer, lead * codes.hop_length, std::max<int64_t>(count, 0));
-  const int64_t books = stretch.codebooks ? stretch.codebooks : codes.codebooks;
+  AudioWriter writer(path, made.sample_rate, made.channels, options.encoding);
+  Window window(writer, lead * hop, std::max<int64_t>(count, 0));
+  const int64_t books = stretch.codebooks ? stretch.codebooks : codebooks;
   const auto decoder = codec->new_decoder();
+  const auto seconds = [&](int64_t samples) {
+    return static_cast<double>(samples) / static_cast<double>(made.sample_rate);
+  };
   const int64_t end = std::min(made.begin + made.frames + second, set.length(stretch.item));
   for (int64_t at = made.begin - lead; at < end; at += 4 * second) {
     const int64_t frames = std::min(4 * second, end - at);
-    at::Tensor block = at::empty({codes.codebooks, frames}, at::kLong);
+    at::Tensor block = at::empty({codebooks, frames}, at::kLong);
     set.read(stretch.item, at, frames, block.data_ptr<int64_t>(), frames);
     window.pass(decoder->push(block.narrow(0, 0, books)));
+    if (options.progress) options.progress(seconds(window.written()), seconds(count));
   }
   window.pass(decoder->finish());
   writer.finish();

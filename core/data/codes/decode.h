@@ -5,7 +5,9 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 
+#include "data/audio/writer.h"
 #include "data/codes/set.h"
 
 namespace gamut::data {
@@ -15,6 +17,12 @@ struct CodeStretch {
   double start = 0;       // seconds
   double seconds = 0;     // 0: to the end of the item
   int64_t codebooks = 0;  // leading ones; 0: all
+};
+
+struct DecodeOptions {
+  AudioEncoding encoding = AudioEncoding::pcm16;
+  // Called now and then with the seconds of audio that are done, and all of them.
+  std::function<void(double, double)> progress;
 };
 
 struct DecodedStretch {
@@ -29,6 +37,6 @@ struct DecodedStretch {
 // the item, and for a tokenizer that did not make these codes: only its version may differ.
 DecodedStretch decode_stretch(const CodeSet& set, Tokenizer& tokenizer,
                               const TokenizerRecord& record, const CodeStretch& stretch,
-                              const std::filesystem::path& path);
+                              const std::filesystem::path& path, const DecodeOptions& options = {});
 
 }  // namespace gamut::data
