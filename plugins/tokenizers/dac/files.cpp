@@ -110,7 +110,8 @@ Audio Dac::decode_file(std::string_view bytes) {
     // An odd rate, or resampling, loses samples of the last frame.
     GAMUT_CHECK(stated <= static_cast<double>(count + shape.hop_length()),
                 "the .dac file says that it holds ", stated, " samples a channel at ",
-                shape.sample_rate, " Hz, and its codes give ", count);
+                shape.sample_rate, " Hz, and its codes give ", count,
+                "; it is damaged, or of a model of another rate");
     const double measured = loudness({channel.data_ptr<float>()}, count, shape.sample_rate);
     const double wanted = file.input_db[static_cast<size_t>(levels == 1 ? 0 : c)];
     const auto length = static_cast<int64_t>(stated);
