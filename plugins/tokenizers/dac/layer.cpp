@@ -8,15 +8,15 @@ using at::Tensor;
 
 namespace {
 
-Layer behind(const Weights& weights, const std::string& snake, at::Device device) {
-  Layer layer;
-  if (!snake.empty()) layer.alpha = weights.at(snake + ".alpha").reshape({-1}).to(device);
-  return layer;
-}
-
-// Weights may be views of a mapped file; what a layer keeps is its own.
+// Weights may be views of a mapped file, which may be written over; what a layer keeps is its own.
 Tensor own(const Tensor& tensor, at::Device device) {
   return tensor.to(device, at::kFloat, /*non_blocking=*/false, /*copy=*/true);
+}
+
+Layer behind(const Weights& weights, const std::string& snake, at::Device device) {
+  Layer layer;
+  if (!snake.empty()) layer.alpha = own(weights.at(snake + ".alpha").reshape({-1}), device);
+  return layer;
 }
 
 }  // namespace

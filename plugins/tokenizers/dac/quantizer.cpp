@@ -23,7 +23,8 @@ Quantizer::Quantizer(const Shape& shape, const Weights& weights, at::Device devi
     Book book;
     book.in = make_layer(weights, name + "in_proj", "", device);
     book.out = make_layer(weights, name + "out_proj", "", device);
-    book.entries = weights.at(name + "codebook.weight").to(device).contiguous();
+    // A copy, see own() of layer.cpp.
+    book.entries = weights.at(name + "codebook.weight").to(device, at::kFloat, false, true);
     const Tensor unit = unit_rows(book.entries);
     book.squares = unit.square().sum(1);
     const Weights products = {{"unit.weight", unit.unsqueeze(2)},

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <sstream>
+#include <tuple>
 
 namespace gamut::encodec {
 namespace {
@@ -74,6 +75,9 @@ void read_segments(const Json& config, Shape& shape, const std::string& where) {
   double seconds = 0, overlap = 0.01;
   read(config, "chunk_length_s", seconds, where);
   read(config, "overlap", overlap, where);
+  GAMUT_CHECK(seconds <= 3600 && overlap >= 0 && overlap < 1, where, ": chunk_length_s is ",
+              seconds, " and overlap ", overlap,
+              "; they must be at most 3600, and from 0 to below 1");
   if (seconds > 0) set_segments(shape, seconds, overlap);
 }
 
@@ -82,42 +86,53 @@ void read_codebooks(const Json& config, Shape& shape, const std::string& where) 
   std::vector<double> bandwidths{1.5, 3, 6, 12, 24};
   read(config, "target_bandwidths", bandwidths, where);
   GAMUT_CHECK(!bandwidths.empty(), where, ": `target_bandwidths` is empty");
+  GAMUT_CHECK(bandwidths.back() > 0 && bandwidths.back() <= 1e5, where,
+              ": the last of `target_bandwidths` is ", bandwidths.back(), " kbps");
   GAMUT_CHECK(shape.codebook_size > 1, where, ": codebook_size is ", shape.codebook_size);
   const auto each = static_cast<double>(shape.frame_rate() * shape.bits());
   shape.codebooks = static_cast<int64_t>(std::floor(1000 * bandwidths.back() / each));
 }
 
-void check_positive(const Shape& shape, const std::string& where) {
-  const std::pair<const char*, int64_t> sizes[] = {
-      {"sample_rate", shape.sample_rate},
-      {"n_filters", shape.n_filters},
-      {"dimension", shape.dimension},
-      {"residual_layers", shape.residual_layers},
-      {"kernel_size", shape.kernel_size},
-      {"last_kernel_size", shape.last_kernel_size},
-      {"residual_kernel_size", shape.residual_kernel_size},
-      {"dilation_base", shape.dilation_base},
-      {"compress", shape.compress},
-      {"lstm_layers", shape.lstm_layers},
-      {"codebooks", shape.codebooks},
-      {"channels", shape.channels}};
-  for (const auto& [name, size] : sizes) {
-    GAMUT_CHECK(size > 0, where, ": ", name, " is ", size, "; it must be positive");
+// Room for any model, and none for sizes that overflow on the way.
+void check_sizes(const Shape& shape, const std::string& where) {
+  constexpr int64_t kMaxWidth = 1 << 20;
+  const std::tuple<const char*, int64_t, int64_t> sizes[] = {
+      {"sample_rate", shape.sample_rate, 10'000'000},
+      {"n_filters", shape.n_filters, kMaxWidth},
+      {"dimension", shape.dimension, kMaxWidth},
+      {"residual_layers", shape.residual_layers, 8},
+      {"kernel_size", shape.kernel_size, 4096},
+      {"last_kernel_size", shape.last_kernel_size, 4096},
+      {"residual_kernel_size", shape.residual_kernel_size, 4096},
+      {"dilation_base", shape.dilation_base, 16},
+      {"compress", shape.compress, kMaxWidth},
+      {"lstm_layers", shape.lstm_layers, 64},
+      {"codebooks", shape.codebooks, 1024},
+      {"codebook_size", shape.codebook_size, 65536},
+      {"channels", shape.channels, 2}};
+  for (const auto& [name, size, most] : sizes) {
+    GAMUT_CHECK(size >= 1 && size <= most, where, ": ", name, " is ", size,
+                "; it must be from 1 to ", most);
   }
   GAMUT_CHECK(shape.n_filters % shape.compress == 0, where, ": ", shape.n_filters,
               " filters are not divisible by compress ", shape.compress);
-  GAMUT_CHECK(!shape.ratios.empty(), where, ": there are no ratios");
-  for (int64_t ratio : shape.ratios) {
-    GAMUT_CHECK(ratio > 0, where, ": ratio ", ratio, " must be positive");
+  GAMUT_CHECK(!shape.ratios.empty() && shape.ratios.size() <= 16 && shape.widest() <= kMaxWidth,
+              where, ": there are ", shape.ratios.size(), " ratios, each of which doubles ",
+              shape.n_filters, " filters; there must be 1 to 16, and in the end at most ",
+              kMaxWidth, " filters");
+  int64_t product = 1;
+  for (const int64_t ratio : shape.ratios) {
+    GAMUT_CHECK(ratio >= 1 && ratio <= 1024 && product * ratio <= 65536, where, ": the ratios are ",
+                at::IntArrayRef(shape.ratios),
+                "; each must be from 1 to 1024, and their product at most 65536");
+    product *= ratio;
   }
 }
 
 void check(const Shape& shape, const std::string& where) {
-  check_positive(shape, where);
+  check_sizes(shape, where);
   GAMUT_CHECK(shape.codebook_size == int64_t{1} << shape.bits(), where, ": codebook_size ",
               shape.codebook_size, " is no power of 2");
-  GAMUT_CHECK(shape.channels <= 2, where, ": audio of ", shape.channels,
-              " channels; EnCodec has one or two");
   GAMUT_CHECK(!shape.group_norm || (shape.segment > 0 && !shape.causal), where,
               ": time_group_norm needs segments and convolutions that are not causal, since it "
               "takes the mean of a whole segment");
@@ -215,8 +230,8 @@ Shape shape_of_config(const std::string& json, const std::string& where) {
   Shape shape;
   read_sizes(config, shape, where);
   read_norm(config, shape, where);
+  check_sizes(shape, where);
   read_segments(config, shape, where);
-  for (int64_t ratio : shape.ratios) GAMUT_CHECK(ratio > 0, where, ": a ratio is ", ratio);
   read_codebooks(config, shape, where);
   // The authors' program knows two models, and tells them by name.
   shape.name = shape.sample_rate == 24000 && shape.channels == 1   ? "encodec_24khz"

@@ -112,8 +112,9 @@ at::Tensor fold(const at::Tensor& g, const at::Tensor& v) {
   return v * (g / v.flatten(1).norm(2, 1).view({-1, 1, 1}));
 }
 
+// A copy: the file's tensors are views of it, and a file may be written over while the model lives.
 at::Tensor plain_float(const at::Tensor& tensor) {
-  return tensor.to(at::kFloat).contiguous();
+  return tensor.to(at::kFloat, /*non_blocking=*/false, /*copy=*/true).contiguous();
 }
 
 Weights collect(const Shape& shape, Layout layout, const state::ByName& found) {

@@ -148,7 +148,16 @@ TEST(EncodecWeights, ConfigurationsThatCannotBeRunAreRefused) {
   EXPECT_THAT(refused("codebook_size", 0), HasSubstr("codebook_size"));
   EXPECT_THAT(refused("codebook_size", 1000), HasSubstr("no power of 2"));
   EXPECT_THAT(refused("upsampling_ratios", {8, 0}), HasSubstr("ratio"));
-  EXPECT_THAT(refused("audio_channels", 6), HasSubstr("6 channels"));
+  EXPECT_THAT(refused("audio_channels", 6), HasSubstr("channels is 6; it must be from 1 to 2"));
+  const int64_t huge = int64_t{1} << 62;
+  for (const char* key : {"sampling_rate", "num_filters", "codebook_size", "num_lstm_layers",
+                          "num_residual_layers", "dilation_growth_rate"}) {
+    EXPECT_THAT(refused(key, huge), HasSubstr("it must be from 1 to")) << key;
+  }
+  EXPECT_THAT(refused("upsampling_ratios", {huge, huge}), HasSubstr("product at most 65536"));
+  EXPECT_THAT(refused("upsampling_ratios", std::vector<int>(70, 2)), HasSubstr("70 ratios"));
+  EXPECT_THAT(refused("chunk_length_s", 1e300), HasSubstr("at most 3600"));
+  EXPECT_THAT(refused("target_bandwidths", {1e300}), HasSubstr("1e+300 kbps"));
   EXPECT_THAT(refused("target_bandwidths", nlohmann::json::array()), HasSubstr("is empty"));
 }
 
