@@ -266,7 +266,9 @@ class Fetcher {
 
 json fetch(const std::vector<RemoteFile>& files, const FetchOptions& options) {
   check_files(files);
-  fs::create_directories(options.folder);
+  std::error_code failed;
+  fs::create_directories(options.folder, failed);
+  if (failed) files::fail("create", options.folder, failed.value());
   // Two processes would write the same part.
   const files::FileLock lock(options.folder / ".fetch.lock");
   GAMUT_CHECK(lock.held(), "another process fetches into ", options.folder.string(),

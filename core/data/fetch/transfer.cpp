@@ -323,8 +323,10 @@ Transferred transfer(const std::string& url, const fs::path& target,
       if (part.bytes() > best) failures = 0;
       best = std::max(best, part.bytes());
       GAMUT_CHECK(++failures <= options.retries, "cannot fetch ", url, ": ", broken.what(), ", ",
-                  failures, " times in a row; what is there is kept in ", part.path().string(),
-                  ", and the same command goes on from it");
+                  failures, " times in a row",
+                  part.bytes() == 0 ? ""
+                                    : c10::str("; what is there is kept in ", part.path().string(),
+                                               ", and the same command goes on from it"));
       const double wait =
           std::max(broken.wait, std::min(options.wait * std::pow(2.0, failures - 1), kLongestWait));
       if (options.note) options.note(c10::str(broken.what(), "; trying again in ", wait, " s"));
