@@ -1,10 +1,12 @@
 -- `gamut data fetch`: finds the source of a data set, checks what was asked for, and fetches its files.
 --
 -- A source is a file of the folder sources/ and returns a table: `doc`, `home` (the URL that paths are
--- below), `options` (name -> {default, doc}), and either `list(options, get)`, which returns files, or
--- `run(options, folder)`, which brings them by other means. A file: {path = below home, name = below the
--- folder, bytes =, about = a guess of them, digest = "sha256:...", unpack = true, unpacked_bytes =}. `get(files)` fetches some at once, for a list
--- that depends on them, and returns the folder.
+-- below), `options` (name -> {default, doc}), `next` (what to do with the files), and either `list(options,
+-- get)`, which returns files, or `run(options, folder)`, which brings them by other means. `get(files)`
+-- fetches some at once, for a list that depends on them, and returns the folder. A file: {path = below
+-- home, name = below the folder, bytes =, about = a guess of them, digest = "sha256:...", unpack = true,
+-- unpacked_bytes =}.
+
 local gamut = require "gamut"
 local native = require "gamut.native.fetch"
 local nearest = require("gamut.native.tensor").nearest
@@ -101,6 +103,13 @@ local function source_of_url(url)
   }
 end
 
+-- What comes by other means has no transfers to set.
+local function known_settings(source)
+  local known = merged(COMMON, source.options or {})
+  if source.run then known.mirror, known.retries, known.wait, known.keep_archives = nil, nil, nil, nil end
+  return known
+end
+
 local function help(name)
   local function print_options(options)
     for _, key in ipairs(sorted_keys(options)) do
@@ -111,7 +120,7 @@ local function help(name)
   if name then
     local source = name:find "^https?://" and source_of_url(name) or source_of(name)
     print(("gamut data fetch %s out=FOLDER [key=value...]\n\n%s\n"):format(name, source.doc))
-    return print_options(merged(COMMON, source.options or {}))
+    return print_options(known_settings(source))
   end
   print "gamut data fetch SOURCE|URL out=FOLDER [key=value...]\n"
   for _, known in ipairs(SOURCES) do print(("  %-15s %s"):format(known, source_of(known).doc)) end
@@ -231,9 +240,7 @@ return function(how, name, ...)
   end
   local words = {...}
   local source = name:find "^https?://" and source_of_url(name) or source_of(name)
-  local known = merged(COMMON, source.options or {})
-  if source.run then known.mirror, known.retries, known.wait, known.keep_archives = nil, nil, nil, nil end
-  local settings = read_settings(name, words, known)
+  local settings = read_settings(name, words, known_settings(source))
   if settings.mirror == nil then settings.mirror = "" end
   fetch(source, settings)
   if gamut.interrupted() then fail "interrupted" end
