@@ -74,7 +74,7 @@ local function make_tokenizer(record, words)
   if made then return tokenizer, options end
   fail("the tokenizer that made these tokens cannot be made again: %s\n"
     .. "  (its options are those it was made with, here; a file that has moved is named by tokenizer.OPTION=PATH)",
-    tostring(tokenizer))
+    (tostring(tokenizer):gsub("^[^\n]-%.lua:%d+: ", "")))
 end
 
 -- --- Codes ---------------------------------------------------------------------------------------
