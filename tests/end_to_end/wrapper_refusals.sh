@@ -26,7 +26,7 @@ lacks() { # package...: dpkg-query says that all but these are installed
 
 fresh() { # a checkout that was never set up
   rm -rf "$here/tree"
-  mkdir -p "$here/tree/core" "$here/tree/plugins"
+  mkdir -p "$here/tree/core" "$here/tree/plugins" "$here/tree/tools"
   cp -r "$GAMUT_SOURCE/gamut" "$GAMUT_SOURCE/third_party" "$GAMUT_SOURCE/CMakeLists.txt" \
     "$GAMUT_SOURCE/CMakePresets.json" "$here/tree/"
 }
@@ -93,10 +93,11 @@ tree="$here/tree"
 mkdir -p "$tree/.gamut/libtorch-2.11.0" "$tree/build/release/bin"
 cp "$tree/third_party/packages/apt.txt" "$tree/.gamut/apt.txt.installed"
 cp "$tree/third_party/requirements/libtorch.txt" "$tree/.gamut/libtorch-2.11.0/"
+cp "$tree/third_party/requirements/arrow.txt" "$tree/.gamut/arrow.txt.left_out"
 printf '#!/bin/bash\necho "the program, with $*"\n' >"$tree/build/release/bin/gamut"
 chmod +x "$tree/build/release/bin/gamut"
 sleep 0.02
-echo "release $tree/.gamut/libtorch-2.11.0/torch" >"$tree/build/release/built"
+echo "release $tree/.gamut/libtorch-2.11.0/torch " >"$tree/build/release/built" # and no Arrow
 rm -f cmake.log
 output=$(wrapper run "a study" lr=1)
 if [ "$output" != "the program, with run a study lr=1" ] || [ -e cmake.log ] || [ -e "$tree/.gamut/logs" ]; then

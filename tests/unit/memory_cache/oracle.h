@@ -18,6 +18,10 @@ struct Variant {
   std::string name() const;
 };
 
+inline void PrintTo(const Variant& variant, std::ostream* out) {
+  *out << variant.name();
+}
+
 // y [1, time, width] of x [1, time, width]; `mixer` is a memory_cache around `inner`, whose
 // parameters it shares by value: both were made from the same seed.
 Tensor oracle(const Variant& variant, Mixer& mixer, Mixer& inner, const Tensor& x);

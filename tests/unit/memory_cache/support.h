@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,11 @@ struct Inner {
   const char* name;
   OptionMap options;
 };
+
+// GoogleTest would print the bytes, which differ in every run, into the names of tests.
+inline void PrintTo(const Inner& inner, std::ostream* out) {
+  *out << inner.label;
+}
 
 inline std::vector<Inner> inners() {
   const auto integer = [](int64_t value) { return OptionValue(value); };
