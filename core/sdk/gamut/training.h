@@ -1,5 +1,5 @@
-// Capability "tokenizer.train/1" of a tokenizer plugin as a whole (Class::plugin_query in plugin.h):
-// makes a model from text, so that there is something to construct a tokenizer with.
+// Capability "tokenizer.train/1" of a tokenizer plugin as a whole (Class::plugin_query in
+// plugin.h): makes a model from text, so that there is something to construct a tokenizer with.
 #pragma once
 
 #include <gamut/options.h>

@@ -48,7 +48,7 @@ TEST_F(CodeBatches, ChunksFollowEachOtherAndShortRestsAreLeftOut) {
   EXPECT_EQ(source.items_left_out(), 1);
   const CodeBatch first = source.at(0);
   EXPECT_THAT(windows_of(*set, first), ElementsAre(std::tuple(0, 0, 4), std::tuple(0, 4, 4),
-                                             std::tuple(0, 8, 2), std::tuple(1, 0, 3)));
+                                                   std::tuple(0, 8, 2), std::tuple(1, 0, 3)));
   EXPECT_EQ(first.position, 4);
   // Over the end of the epoch to the beginning.
   EXPECT_THAT(windows_of(*set, source.at(4)),
