@@ -93,5 +93,5 @@ refuses "should end in .dac" tokenizer encode dac "$dac" tone.wav tone.xyz
 refuses "no audio file" tokenizer encode dac "$dac" text.txt x.dac
 head -c 300 tone.dac >cut.dac
 refuses "dac" tokenizer decode dac "$dac" cut.dac x.wav
-[ ! -e x.wav ] && [ ! -e x.dac ] || fail "a refused conversion left a file"
+if [ -e x.wav ] || [ -e x.dac ]; then fail "a refused conversion left a file"; fi
 [ -z "$(find . -name '*.partial*')" ] || fail "left behind: $(find . -name '*.partial*')"
