@@ -97,7 +97,7 @@ ProgressOutput ProgressOutput::standard_error() {
 }
 
 Progress::Progress(ProgressPlan plan, ProgressOutput output)
-    : plan_(plan), output_(std::move(output)), start_(output_.clock()) {}
+    : plan_(std::move(plan)), output_(std::move(output)), start_(output_.clock()) {}
 
 void Progress::update(const ProgressUpdate& update) {
   record(update.step);
