@@ -246,11 +246,11 @@ class Decoder final : public StreamDecoder {
 
 }  // namespace
 
-std::unique_ptr<StreamEncoder> make_stream_encoder(std::shared_ptr<const Model> model) {
+std::unique_ptr<StreamEncoder> make_stream_encoder(const std::shared_ptr<const Model>& model) {
   return std::make_unique<Encoder>(model);
 }
 
-std::unique_ptr<StreamDecoder> make_stream_decoder(std::shared_ptr<const Model> model,
+std::unique_ptr<StreamDecoder> make_stream_decoder(const std::shared_ptr<const Model>& model,
                                                    float scale) {
   return std::make_unique<Decoder>(model, scale);
 }

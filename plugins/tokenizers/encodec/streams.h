@@ -69,7 +69,8 @@ class Decoding {
 at::Tensor checked_samples(const Model& model, const RawData& data);
 at::Tensor checked_codes(const Model& model, const at::Tensor& codes);
 
-std::unique_ptr<StreamEncoder> make_stream_encoder(std::shared_ptr<const Model> model);
-std::unique_ptr<StreamDecoder> make_stream_decoder(std::shared_ptr<const Model> model, float scale);
+std::unique_ptr<StreamEncoder> make_stream_encoder(const std::shared_ptr<const Model>& model);
+std::unique_ptr<StreamDecoder> make_stream_decoder(const std::shared_ptr<const Model>& model,
+                                                   float scale);
 
 }  // namespace gamut::encodec
