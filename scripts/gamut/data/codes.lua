@@ -7,6 +7,7 @@
 
 local check = require "gamut.options"
 local native = require "gamut.native.codes"
+local position = require "gamut.data.position"
 
 local codes = {}
 
@@ -130,24 +131,12 @@ end
 
 ---Where the next batch begins, as a plain table; what lies ready in the queue does not count.
 ---@return table
-function Loader:state()
-  local state = {position = self.source:position()}
-  for _, key in ipairs(FIXED) do state[key] = self[key] end
-  return state
-end
+function Loader:state() return position.save(self, FIXED) end
 
 ---Goes there. The batch size and the queue may differ from those of the saved loader; what gives
 ---positions their meaning may not.
 ---@param state table
-function Loader:load_state(state)
-  for _, key in ipairs(FIXED) do
-    if state[key] ~= self[key] then
-      error(("the saved data position belongs to %s %s, this loader has %s; resume with the %s it was saved with")
-        :format(key, tostring(state[key]), tostring(self[key]), key), 2)
-    end
-  end
-  self.source:seek(state.position)
-end
+function Loader:load_state(state) position.load(self, state, FIXED) end
 
 ---@class gamut.data.CodeWindows
 ---@field windows integer

@@ -2,6 +2,7 @@
 
 local check = require "gamut.options"
 local native = require "gamut.native.data"
+local position = require "gamut.data.position"
 
 ---@class gamut.data.LoaderOptions
 ---@field batch integer windows a batch
@@ -57,25 +58,13 @@ end
 
 ---Where the next batch begins, as a plain table; what lies ready in the queue does not count.
 ---@return table
-function Loader:state()
-  return {
-    order = self.order, seed = self.seed, context = self.context,
-    position = self.source:position(),
-  }
-end
+function Loader:state() return position.save(self, {"order", "seed", "context"}) end
 
 ---Goes there. The batch size and the queue may differ from those of the saved loader; what gives
 ---positions their meaning may not.
 ---@param state table
 function Loader:load_state(state)
-  local fixed = self.order == "shuffled" and {"order", "seed", "context"} or {"order"}
-  for _, key in ipairs(fixed) do
-    if state[key] ~= self[key] then
-      error(("the saved data position belongs to %s %s, this loader has %s; resume with the %s it was saved with")
-        :format(key, tostring(state[key]), tostring(self[key]), key), 2)
-    end
-  end
-  self.source:seek(state.position)
+  position.load(self, state, self.order == "shuffled" and {"order", "seed", "context"} or {"order"})
 end
 
 return batches
