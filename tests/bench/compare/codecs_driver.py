@@ -12,7 +12,7 @@ from pathlib import Path
 
 from safetensors.torch import load_file
 
-from side import Missing, Worker
+from side import Missing, Worker, chosen_cases
 
 HERE = Path(__file__).parent
 ROUNDS = 3
@@ -89,17 +89,8 @@ def run(codec, sides, seconds):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--gamut", required=True)
-    parser.add_argument("--list", action="store_true", help="names the cases and ends")
     parser.add_argument("--seconds", type=float, help="of audio in a call")
-    parser.add_argument("cases", nargs="*", help="names or their beginnings; default: all")
-    chosen = parser.parse_args()
-    codecs = {name: codec for name, codec in CODECS.items()
-              if not chosen.cases or any(name.startswith(wanted) for wanted in chosen.cases)}
-    if not codecs or chosen.list:
-        for name, codec in CODECS.items():
-            print(f"{name:16} {codec.title}")
-        sys.exit(0 if chosen.list else "no case is called so")
+    chosen, codecs = chosen_cases(parser, CODECS)
     sides = {"python": Worker("python", [sys.executable, str(HERE / "worker.py")]),
              "gamut": Worker("gamut", [chosen.gamut, "exec", str(HERE / "worker.lua")])}
     print(f"{'s a second of audio, medians':34} {'Python':>9} {'Gamut':>9} {'ratio':>8} {'aim':>6} "

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from plan import CASES
-from side import Missing, Worker
+from side import Missing, Worker, chosen_cases
 
 HERE = Path(__file__).parent
 ROUNDS = 5
@@ -114,17 +114,7 @@ def print_memory(ours, theirs):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--gamut", required=True)
-    parser.add_argument("--list", action="store_true", help="names the cases and ends")
-    parser.add_argument("cases", nargs="*", help="names or their beginnings; default: all")
-    chosen = parser.parse_args()
-    cases = {name: case for name, case in CASES.items()
-             if not chosen.cases or any(name.startswith(wanted) for wanted in chosen.cases)}
-    if not cases or chosen.list:
-        for name, case in CASES.items():
-            print(f"{name:16} {case.title}")
-        sys.exit(0 if chosen.list else "no case is called so")
+    chosen, cases = chosen_cases(argparse.ArgumentParser(), CASES)
 
     def start_gamut():
         return Worker("gamut", [chosen.gamut, "exec", str(HERE / "worker.lua")])

@@ -69,3 +69,18 @@ class Worker:
         before = self.status("VmRSS")
         self.time(1)
         return (self.status("VmHWM") - before) / 1024
+
+
+def chosen_cases(parser, cases):
+    """Reads the command line; returns it and the cases that it names, or prints their names and ends."""
+    parser.add_argument("--gamut", required=True)
+    parser.add_argument("--list", action="store_true", help="names the cases and ends")
+    parser.add_argument("cases", nargs="*", help="names or their beginnings; default: all")
+    arguments = parser.parse_args()
+    named = {name: case for name, case in cases.items()
+             if not arguments.cases or any(name.startswith(wanted) for wanted in arguments.cases)}
+    if not named or arguments.list:
+        for name, case in cases.items():
+            print(f"{name:16} {case.title}")
+        sys.exit(0 if arguments.list else "no case is called so")
+    return arguments, named
