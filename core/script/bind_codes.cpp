@@ -210,9 +210,7 @@ int code_writer(lua_State* L) {
   description.frame_rate = static_cast<double>(description.sample_rate) /
                            static_cast<double>(std::max<int64_t>(description.hop_length, 1));
   description.frame_rate = number_field(L, 1, "frame_rate", description.frame_rate);
-  const std::string folder = string_field(L, 1, "folder", "");
-  GAMUT_CHECK(!folder.empty(), "data.code_writer needs `folder`");
-  std::filesystem::create_directories(folder);
+  const std::string folder = output_folder(L, 1, "data.code_writer");
   push_object(L, CodeWriterObject{std::make_unique<data::CodesWriter>(
                      folder, string_field(L, 1, "split", "train"), description,
                      integer_field(L, 1, "shard_bytes", data::kCodesShardBytes))});

@@ -177,9 +177,7 @@ int windows_counts(lua_State* L) {
 // data.shard_writer{folder=, prefix=, vocab_size=, shard_tokens=} -> writer.
 int shard_writer(lua_State* L) {
   check_fields(L, 1, "data.shard_writer", {"folder", "prefix", "vocab_size", "shard_tokens"});
-  const std::string folder = string_field(L, 1, "folder", "");
-  GAMUT_CHECK(!folder.empty(), "data.shard_writer needs `folder`");
-  std::filesystem::create_directories(folder);
+  const std::string folder = output_folder(L, 1, "data.shard_writer");
   push_object(L, WriterObject{std::make_unique<data::ShardWriter>(
                      folder, string_field(L, 1, "prefix", "tokens_train"),
                      integer_field(L, 1, "vocab_size", data::kMaxVocabulary),

@@ -5,10 +5,13 @@
 #include <gamut/error.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <initializer_list>
 #include <string>
+#include <system_error>
 #include <vector>
 
+#include "files/file.h"
 #include "script/lua.h"
 #include "text/nearest.h"
 
@@ -78,6 +81,16 @@ inline bool boolean_field(lua_State* L, int table, const char* name, bool otherw
   }
   lua_pop(L, 1);
   return value;
+}
+
+// The folder that `function` is to write into, made where it is not there.
+inline std::string output_folder(lua_State* L, int table, const char* function) {
+  const std::string folder = string_field(L, table, "folder", "");
+  GAMUT_CHECK(!folder.empty(), function, " needs `folder`");
+  std::error_code failed;
+  std::filesystem::create_directories(folder, failed);
+  if (failed) files::fail("make the folder", folder, failed.value());
+  return folder;
 }
 
 }  // namespace gamut::script

@@ -25,6 +25,10 @@ end
 
 local function list(tensor) return tensor:flatten():tolist() end
 
+test("a folder that cannot be made is told", function()
+  raises(function() data.shard_writer{folder = "/proc/nothing/x"} end, "cannot make the folder /proc/nothing/x")
+end)
+
 test("shards are written, found and read", function()
   local files = counting("found", 100)
   equal(#files, 3)

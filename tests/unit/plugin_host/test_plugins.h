@@ -5,9 +5,9 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <functional>
 #include <string>
 
+#include "../common.h"
 #include "gamut/error.h"
 #include "plugin_host/registry.h"
 
@@ -24,24 +24,7 @@ inline std::unique_ptr<Registry> registry_of(std::initializer_list<std::string> 
   return std::make_unique<Registry>(std::move(path));
 }
 
-// The message of the gamut::Error that `call` throws; "" when it throws none.
-inline std::string error_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
-
-// A folder that is gone after the test.
-struct TemporaryFolder {
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "gamut-test-XXXXXX").string();
-    path = ::mkdtemp(name.data());
-  }
-  ~TemporaryFolder() { std::filesystem::remove_all(path); }
-  std::filesystem::path path;
-};
+using test::error_of;
+using test::TemporaryFolder;
 
 }  // namespace gamut::host

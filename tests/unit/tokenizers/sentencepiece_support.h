@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "../common.h"
 #include "checkpoint/weights_op.h"
 #include "plugin_host/options_check.h"
 #include "plugin_host/registry.h"
@@ -83,26 +84,7 @@ inline std::string file_bytes(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
-// The message of the gamut::Error that `call` throws; "" when it throws none.
-inline std::string error_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
-
-// A folder that is gone after the test.
-struct TemporaryFolder {
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "gamut-test-XXXXXX").string();
-    path = ::mkdtemp(name.data());
-  }
-  ~TemporaryFolder() { std::filesystem::remove_all(path); }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  std::filesystem::path path;
-};
+using test::error_of;
+using test::TemporaryFolder;
 
 }  // namespace gamut
