@@ -34,7 +34,6 @@ void push_settings(lua_State* L, const RunSettings& settings,
   set_field(L, "script", settings.script.string());
   set_field(L, "script_dir", std::filesystem::absolute(settings.script).parent_path().string());
   set_field(L, "study", settings.study);
-  set_field(L, "config_path", settings.config_path);
   set_field(L, "config_files", settings.config_files);
   set_field(L, "overrides", settings.overrides);
   set_field(L, "accept", settings.accept);

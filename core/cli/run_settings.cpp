@@ -98,8 +98,6 @@ RunSettings resolve(const RunRequest& request) {
   settings.overrides = request.overrides;
   settings.accept = request.accept;
   settings.dry_run = request.dry_run;
-  const fs::path config = settings.script.parent_path() / "config.yaml";
-  if (fs::exists(config)) settings.config_path = config;
   if (!request.run_dir.empty()) settings.run_dir = request.run_dir;
   if (request.resume) resolve_resume(request, settings);
   // A resumed run keeps its own configuration; what the command line adds must be accepted.

@@ -22,7 +22,6 @@ struct RunRequest {
 struct RunSettings {
   std::filesystem::path script;
   std::string study;                                 // names the folder below runs/
-  std::optional<std::filesystem::path> config_path;  // config.yaml beside the script
   std::vector<std::string> config_files;
   std::vector<std::string> overrides;
   std::vector<std::string> accept;

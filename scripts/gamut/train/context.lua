@@ -1,6 +1,7 @@
 -- What `gamut run` tells the script that it runs: configuration, run folder, what to resume.
 
 local gamut = require "gamut"
+local system = require "gamut.native.system"
 
 local context = {}
 
@@ -22,17 +23,24 @@ function context.refuse(message)
   os.exit(CONFIGURATION_ERROR, true)
 end
 
-local config
+local config, config_name
 
--- The resolved configuration: config.yaml beside the script, then --config files, then key=value.
+-- The resolved configuration: the file `name` beside the script (config.yaml unless it says another, as the
+-- second script of a folder does), then --config files, then key=value.
 -- Reading a key that is not there is an error that names the nearest one.
-function context.config()
+---@param name? string
+function context.config(name)
+  if config and name and name ~= config_name then
+    error(("the configuration was read from %s already, so it cannot be %s"):format(config_name, name), 2)
+  end
   if not config then
     local given = context.settings()
-    if not given.config_path then
-      error(("there is no config.yaml beside %s; put one there: it declares the keys that can be set"):format(given.script), 2)
+    config_name = name or "config.yaml"
+    local path = given.script_dir .. "/" .. config_name
+    if not system.exists(path) then
+      error(("there is no %s beside %s; put one there: it declares the keys that can be set"):format(config_name, given.script), 2)
     end
-    local ok, loaded = pcall(require("gamut.native.config").load, given.config_path,
+    local ok, loaded = pcall(require("gamut.native.config").load, path,
       {files = given.config_files, overrides = given.overrides})
     if not ok then context.refuse(loaded) end
     config = loaded

@@ -106,6 +106,12 @@ function Folder:write_record(status, run)
   self:write("run.json", json.encode(self.record, {indent = 2}))
 end
 
+function Folder:result(run, figures)
+  self.record.results = self.record.results or {}
+  for name, value in pairs(figures) do self.record.results[name] = value end
+  self:write_record("running", run)
+end
+
 -- Wall-clock seconds since the run first began, pauses between its sessions left out.
 function Folder:seconds()
   return self.time_before + system.monotonic() - self.began

@@ -68,7 +68,7 @@ function provenance.record(run, earlier)
       threads = gamut.num_threads(), host = output_of("hostname"),
     },
     data = run.data.fingerprint, parameters = run.model:parameter_count(), describe = run.model:describe(),
-    seconds = earlier and earlier.seconds or 0,
+    seconds = earlier and earlier.seconds or 0, results = earlier and earlier.results,
   }
   if settings.resume then record.resumed[#record.resumed + 1] = {time = now, step = run.step} end
   return record

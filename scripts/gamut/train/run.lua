@@ -235,6 +235,15 @@ function Run:log(metrics)
   if not self.dry_run then self.folder:log(self, metrics) end
 end
 
+-- Keeps figures that sum the run up, under `results` of run.json, beside those given before.
+---@param figures table<string, number|string|boolean>
+function Run:result(figures)
+  if type(figures) ~= "table" then
+    error(("run:result takes a table of figures by name, got %s"):format(tostring(figures)), 2)
+  end
+  if not self.dry_run then self.folder:result(self, figures) end
+end
+
 -- Writes a checkpoint of this step; the run can be resumed from it bit for bit.
 function Run:checkpoint()
   if not self.dry_run then self:untimed(checkpoints.save, self) end
