@@ -23,6 +23,7 @@ local parts = {
   register_mixer = { "gamut.nn.mixer", "register" },
   documents = { "gamut.nn.mixer", "documents" },
   state = { "gamut.nn.mixer", "state" },
+  fit_width = { "gamut.nn.fit_width" },
   generate = { "gamut.nn.generate", "generate" },
   sample = { "gamut.nn.generate", "sample" },
 }
