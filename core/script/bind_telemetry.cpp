@@ -10,7 +10,8 @@
 //   telemetry.progress{total_steps =, first_step =, budget_seconds =, spent_seconds =}
 //       -> progress:update(step, {loss =, tokens_per_second =, extras = {{"lr", 1e-3}, ...}}),
 //          :note(text), :finish(), :seconds_left()
-//   telemetry.memory() -> {resident =, resident_peak =, device =, device_peak =} in bytes
+//   telemetry.memory() -> {resident =, resident_peak =, device =, device_peak =,
+//       device_allocated_peak =} in bytes
 #include <ATen/ATen.h>
 
 #include <algorithm>
@@ -297,6 +298,7 @@ int memory(lua_State* L) {
   set("resident_peak", use.resident_peak);
   set("device", use.device);
   set("device_peak", use.device_peak);
+  set("device_allocated_peak", use.device_allocated_peak);
   return 1;
 }
 

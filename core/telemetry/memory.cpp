@@ -32,6 +32,7 @@ void add_device_memory(MemoryUse& use) {
     auto stats = allocator->getDeviceStats(static_cast<c10::DeviceIndex>(device));
     use.device += stats.reserved_bytes[total].current;
     use.device_peak += stats.reserved_bytes[total].peak;
+    use.device_allocated_peak += stats.allocated_bytes[total].peak;
   }
 }
 
