@@ -22,7 +22,7 @@ local submodules = {
   nn = "gamut.nn", data = "gamut.data", optim = "gamut.optim", train = "gamut.train",
   eval = "gamut.eval", report = "gamut.report", testing = "gamut.testing",
   json = "gamut.native.json", safetensors = "gamut.native.safetensors",
-  plugins = "gamut.native.plugins",
+  plugins = "gamut.native.plugins", statistics = "gamut.statistics",
 }
 gamut.submodules = submodules -- for completion
 
