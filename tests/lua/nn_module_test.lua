@@ -161,8 +161,18 @@ testing.test("conversion keeps the tensors, their gradients and integer buffers"
   testing.equal(tree.parts[1].count.dtype, "float64")
   testing.equal(tree.ids.dtype, "int64")
   testing.is_true(tree.parts[1].weight == held, "the handle must stay the same tensor")
-  testing.raises(function() tree:to { dtyp = "float64" } end, "device and dtype, not `dtyp`")
+  testing.raises(function() tree:to { dtyp = "float64" } end, "device, dtype and where, not `dtyp`")
   testing.raises(function() tree:to "cuda" end, "takes a table")
+end)
+
+testing.test("conversion of some tensors leaves the others", function()
+  local tree = Tree()
+  tree:to { dtype = "float64", where = function(name, tensor) return name == "scale" or tensor.ndim == 2 end }
+  for _, entry in ipairs(tree:named_parameters()) do
+    local chosen = entry.name == "scale" or entry.tensor.ndim == 2
+    testing.equal(entry.tensor.dtype, chosen and "float64" or "float32", entry.name)
+  end
+  testing.raises(function() tree:to { dtype = "float64", where = "scale" } end, "`where` is a function")
 end)
 
 testing.test("train, eval, apply, zero_grad", function()

@@ -118,9 +118,12 @@ local function check_target(target)
     error('module:to{...} takes a table, such as {device = "cuda", dtype = "bfloat16"}', 3)
   end
   for key in pairs(target) do
-    if key ~= "device" and key ~= "dtype" then
-      error(("module:to knows device and dtype, not `%s`"):format(tostring(key)), 3)
+    if key ~= "device" and key ~= "dtype" and key ~= "where" then
+      error(("module:to knows device, dtype and where, not `%s`"):format(tostring(key)), 3)
     end
+  end
+  if target.where ~= nil and type(target.where) ~= "function" then
+    error(("module:to: `where` is a function(name, tensor), got a %s"):format(type(target.where)), 3)
   end
 end
 
@@ -132,14 +135,17 @@ end
 
 ---Converts every parameter and buffer in place; a dtype applies to floating-point tensors only.
 ---Handles stay the same tensors, so optimizers and plugins that hold them keep working.
----@param target {device?: string, dtype?: string}
+---@param target {device?: string, dtype?: string, where?: fun(name: string, tensor: gamut.Tensor): boolean}
+---  where: converts those for which it is true
 function Module:to(target)
   check_target(target)
   for _, entry in ipairs(collect(self, function() return true end)) do
     local tensor = entry.tensor
-    local grad = tensor.grad
-    native.set_data(tensor, converted(tensor:detach(), target))
-    if grad then tensor.grad = converted(grad, target) end
+    if not target.where or target.where(entry.name, tensor) then
+      local grad = tensor.grad
+      native.set_data(tensor, converted(tensor:detach(), target))
+      if grad then tensor.grad = converted(grad, target) end
+    end
   end
   return self
 end

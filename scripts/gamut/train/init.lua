@@ -20,6 +20,7 @@ local train = strict("gamut.train", {
   start = run.start,
   config = context.config,
   device = context.device,
+  warm_up = require "gamut.train.warm_up",
   clip_grad_norm = require "gamut.train.clip",
 })
 

@@ -140,8 +140,15 @@ function Run:stop_clock()
   self.step_started = nil
 end
 
+-- Waits until the device is done with what it was given, so that the clock bills it to the right part.
+function Run:wait_for_device()
+  local first = self.model:parameters()[1]
+  if first and first.device ~= "cpu" then first:detach():flatten():select(0, 0):item() end
+end
+
 -- Runs `fn` outside of the training clock.
 function Run:untimed(fn, ...)
+  self:wait_for_device()
   local began = system.monotonic()
   local _ <close> = finally(function()
     if self.step_started then self.step_untimed = self.step_untimed + system.monotonic() - began end
@@ -232,7 +239,7 @@ function Run:log(metrics)
   if type(metrics) ~= "table" then
     error(("run:log takes a table of numbers by name, got %s"):format(tostring(metrics)), 2)
   end
-  if not self.dry_run then self.folder:log(self, metrics) end
+  if not self.dry_run and not self.warming_up then self.folder:log(self, metrics) end
 end
 
 -- Keeps figures that sum the run up, under `results` of run.json, beside those given before.
@@ -246,6 +253,7 @@ end
 
 -- Writes a checkpoint of this step; the run can be resumed from it bit for bit.
 function Run:checkpoint()
+  if self.warming_up then error("a checkpoint inside train.warm_up would save what is thrown away", 2) end
   if not self.dry_run then self:untimed(checkpoints.save, self) end
 end
 

@@ -1,0 +1,72 @@
+-- One run of the long-context golf study: model, data, optimizers, the wall-clock schedule, and in the end the score of
+-- the artifact. Start it with `gamut run experiments/golf_long_context/train.lua`; config.yaml lists what can be set.
+
+local gamut = require "gamut"
+local architectures = require "golf.architectures"
+local golf_optimizers = require "golf.optimizers"
+local precision = require "golf.precision"
+local settings = require "golf.settings"
+local Model = require "golf.model"
+local data, eval, train = gamut.data, gamut.eval, gamut.train
+
+local config = train.config():plain()
+local device = train.device(config.device)
+local plan = settings.resolve(config)
+gamut.manual_seed(config.seed)
+
+-- Data: shards as one stream, m + 1 tokens a micro-batch; validation in windows of the training context.
+local tokenizer = config.tokenizer == "bytes" and gamut.tokenizer "bytes"
+  or gamut.tokenizer("sentencepiece", { model = config.tokenizer })
+local train_set = data.shards(config.data, { split = "train", vocab_size = tokenizer.vocab_size })
+local val_set = data.shards(config.data, { split = "val", vocab_size = tokenizer.vocab_size })
+local batches = data.batches(train_set, { batch = plan.batch, context = config.context, device = device })
+
+-- The model is drawn on the CPU in float32, so that a seed gives the same weights everywhere; then cast and moved.
+local model = Model(architectures.options(config.model, { vocab_size = tokenizer.vocab_size, precision = config.precision }))
+local autocast = precision.apply(model, config.precision)
+model:to { device = device }
+
+local optimizers = golf_optimizers.make(model, config)
+local seconds = config.max_seconds > 0 and config.max_seconds or nil
+local schedule = seconds and train.schedule.wall_clock_warmdown { warmdown_steps = plan.warmdown_steps }
+  or train.schedule.linear_warmdown { warmdown_steps = plan.warmdown_steps }
+
+local run = train.start {
+  model = model, optimizers = { optimizers.muon, optimizers.adam }, data = batches, autocast = autocast,
+  steps = config.iterations, seconds = seconds, tokens_per_step = plan.train_batch_tokens,
+}
+
+local function train_step()
+  local loss = run:accumulate(config.accumulate, function() return model:loss(batches:next()) end)
+  optimizers.muon.groups[1].momentum = golf_optimizers.momentum(run.step, plan.momentum)
+  run:update(schedule(run))
+  return loss
+end
+
+local function validate()
+  return eval.bits_per_byte {
+    model = model, set = val_set, tokenizer = tokenizer, context = config.context, batch = plan.val_batch,
+    max_tokens = config.val_tokens, autocast = autocast,
+  }
+end
+
+local function validation()
+  local result = run:untimed(validate)
+  run:log { val_loss = result.loss, val_bpb = result.bpb, train_seconds = run:seconds() }
+  run:result { pre_quant_loss = result.loss, pre_quant_bpb = result.bpb }
+end
+
+train.warm_up(run, config.warmup_steps or device == "cpu" and 0 or 20, train_step)
+if not run.saved_step then
+  validation()
+  run:checkpoint()
+end
+
+for _ in run:steps() do
+  local loss = train_step()
+  run:log { train_loss = loss }
+  if run:due(config.val_every) then validation() end
+  if run:due(config.checkpoint_every) then run:checkpoint() end
+end
+
+run:finish()
