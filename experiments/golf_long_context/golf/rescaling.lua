@@ -1,0 +1,113 @@
+-- The study's rule for schedules: from the time of a step, how many steps a budget holds, and with that over how many
+-- the momentum warms up and the rates come down. Both shares are those of the 4k record: 1500 and 3000 of 8394 steps.
+local check = require "gamut.options"
+local settings = require "golf.settings"
+
+local rescaling = {}
+
+local WARMUP_SHARE, WARMDOWN_SHARE = 0.18, 0.36
+
+-- What the study measured: ms a step at 524,288 tokens, and the factor by which it took a step of 393,216 to be
+-- shorter. The 16k hybrid's factor was forgotten. The 4k times were measured, but not used for the 4k runs.
+local PUBLISHED = {
+  baseline = {
+    [4096] = { step_ms = 546, time_factor = 1.0 }, [8192] = { step_ms = 757, time_factor = 0.75 },
+    [16384] = { step_ms = 1220, time_factor = 0.75 }, [32768] = { step_ms = 2160, time_factor = 1.0 },
+  },
+  hybrid = {
+    [4096] = { step_ms = 790, time_factor = 1.0 }, [8192] = { step_ms = 899, time_factor = 0.75 },
+    [16384] = { step_ms = 1037, time_factor = 1.0 }, [32768] = { step_ms = 1363, time_factor = 1.0 },
+  },
+}
+
+local function rounded(value) return math.floor(value + 0.5) end
+
+---@class golf.Schedule
+---@field steps integer that the budget holds: S
+---@field momentum_warmup integer 0.18 S
+---@field warmdown integer 0.36 S
+
+---Each is rounded to the nearest, and the shares are taken of the rounded S: 757 ms x 0.75 give 1057 steps, 190 and
+---381, where the unrounded 1056.8 would give 380.
+---@param measured {step_ms: number, time_factor?: number, seconds?: number, iterations?: integer} time_factor: time
+---  of a step of the run by that of the probe, default 1; seconds: the budget, 0 or nil without; iterations: an end too
+---@return golf.Schedule
+function rescaling.derive(measured)
+  check("rescaling.derive", measured,
+    { step_ms = "number", time_factor = "number?", seconds = "number?", iterations = "integer?" })
+  local factor, seconds = measured.time_factor or 1.0, measured.seconds or 0
+  if not (measured.step_ms > 0 and factor > 0) then
+    error(("a step takes some time: step_ms is %s and time_factor %s"):format(measured.step_ms, factor), 2)
+  end
+  local steps = seconds > 0 and rounded(1000 * seconds / (measured.step_ms * factor)) or measured.iterations
+  if not steps then error("a schedule is derived for an end: seconds, iterations or both", 2) end
+  steps = math.max(1, math.min(steps, measured.iterations or steps))
+  return { steps = steps, momentum_warmup = rounded(WARMUP_SHARE * steps), warmdown = rounded(WARMDOWN_SHARE * steps) }
+end
+
+---What the study measured for a context and an architecture, and the schedule that it derived for 600 s; nil where
+---it measured nothing.
+---@param context integer
+---@param architecture string
+---@return {step_ms: number, time_factor: number, schedule: golf.Schedule, used: boolean}?
+function rescaling.published(context, architecture)
+  local measured = (PUBLISHED[architecture] or {})[context]
+  if not measured then return nil end
+  local schedule = rescaling.derive { step_ms = measured.step_ms, time_factor = measured.time_factor, seconds = 600 }
+  local run = settings.published(context, architecture)
+  local used = run and run.warmdown_steps == schedule.warmdown or false
+  return { step_ms = measured.step_ms, time_factor = measured.time_factor, schedule = schedule, used = used }
+end
+
+---The factor for runs whose steps have other numbers of tokens than the probe's: a step of fewer is taken to be shorter
+---in proportion.
+---@param train_batch_tokens integer
+---@param probe_batch_tokens integer
+---@return number
+function rescaling.time_factor(train_batch_tokens, probe_batch_tokens)
+  return train_batch_tokens / probe_batch_tokens
+end
+
+local HEAD = { "context", "model", "ms a step", "factor", "steps", "momentum", "warm-down", "published: ms", "factor",
+  "steps", "momentum", "warm-down" }
+
+local function cells_of(entry)
+  local schedule, published = entry.schedule, rescaling.published(entry.context, entry.architecture)
+  local row = { ("%d"):format(entry.context), entry.architecture, ("%.1f"):format(entry.step_ms),
+    ("%.3g"):format(entry.time_factor), schedule.steps, schedule.momentum_warmup, schedule.warmdown }
+  if published then
+    local was = published.schedule
+    local factor = ("%.3g"):format(published.time_factor)
+    table.move({ published.step_ms, factor, was.steps, was.momentum_warmup, was.warmdown }, 1, 5, #row + 1, row)
+  end
+  for column = 1, #HEAD do row[column] = tostring(row[column] or "-") end
+  return row
+end
+
+---@class golf.DerivedSchedule
+---@field context integer
+---@field architecture string
+---@field step_ms number
+---@field time_factor number
+---@field schedule golf.Schedule
+
+---The derived schedules beside the study's own, as text.
+---@param entries golf.DerivedSchedule[]
+---@return string
+function rescaling.table(entries)
+  local rows, widths, lines = { HEAD }, {}, {}
+  for _, entry in ipairs(entries) do rows[#rows + 1] = cells_of(entry) end
+  for _, row in ipairs(rows) do
+    for column, text in ipairs(row) do widths[column] = math.max(widths[column] or 0, #text) end
+  end
+  for i, row in ipairs(rows) do
+    local padded = {}
+    for column, text in ipairs(row) do
+      padded[column] = ("%" .. (column == 2 and "-" or "") .. widths[column] .. "s"):format(text)
+    end
+    lines[i] = table.concat(padded, "  "):gsub("%s+$", "")
+  end
+  return table.concat(lines, "\n")
+end
+
+return rescaling
