@@ -2,6 +2,7 @@
 
 local gamut = require "gamut"
 local json = require "gamut.native.json"
+local machine = require "gamut.train.machine"
 local plugins = require "gamut.native.plugins"
 local system = require "gamut.native.system"
 
@@ -25,13 +26,6 @@ function provenance.git(directory)
   local revision = output_of(git .. " rev-parse HEAD")
   if revision == "" then return nil end
   return {revision = revision, modified = output_of(git .. " status --porcelain") ~= ""}
-end
-
-local function processor()
-  for line in io.lines("/proc/cpuinfo") do
-    local name = line:match("^model name%s*:%s*(.+)")
-    if name then return name end
-  end
 end
 
 -- The plugins that this run uses: what they call themselves and the hash of the file.
@@ -63,10 +57,7 @@ function provenance.record(run, earlier)
     started = earlier and earlier.started or now, resumed = earlier and earlier.resumed or json.array{},
     git = provenance.git(settings.script_dir),
     gamut = gamut.version, libtorch = gamut.libtorch_version, plugins = provenance.used_plugins(),
-    device = {
-      kind = device_of(run.model), processor = processor(),
-      threads = gamut.num_threads(), host = output_of("hostname"),
-    },
+    device = machine(device_of(run.model)),
     data = run.data.fingerprint, parameters = run.model:parameter_count(), describe = run.model:describe(),
     seconds = earlier and earlier.seconds or 0, results = earlier and earlier.results,
   }
