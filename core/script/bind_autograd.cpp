@@ -71,6 +71,12 @@ int autocast(lua_State* L) {
   return call_rest(L, 2);
 }
 
+// is_autocast_enabled() -> boolean; autocast sets both kinds of device alike.
+int is_autocast_enabled(lua_State* L) {
+  lua_pushboolean(L, at::autocast::is_autocast_enabled(c10::kCPU));
+  return 1;
+}
+
 std::vector<at::Tensor> tensors_at(lua_State* L, int index, bool may_have_gaps) {
   if (!lua_istable(L, index)) return {check_tensor(L, index)};
   std::vector<at::Tensor> tensors;
@@ -124,6 +130,7 @@ int open_autograd(lua_State* L) {
                                 {"enable_grad", guard<enable_grad>},
                                 {"is_grad_enabled", guard<is_grad_enabled>},
                                 {"autocast", guard<autocast>},
+                                {"is_autocast_enabled", guard<is_autocast_enabled>},
                                 {"grad", guard<grad>},
                                 {nullptr, nullptr}};
   luaL_newlib(L, functions);

@@ -33,6 +33,7 @@ function Scope:close() end
 ---@field train table
 ---@field eval table
 ---@field report table
+---@field study table
 ---@field testing table
 ---@field json table
 ---@field safetensors table
@@ -68,6 +69,8 @@ function gamut.is_grad_enabled() end
 ---@param dtype "bfloat16"|"float16"|"float32"
 ---@param fn fun(...): ...
 function gamut.autocast(dtype, fn, ...) end
+---@return boolean
+function gamut.is_autocast_enabled() end
 ---@param outputs Tensor|Tensor[]
 ---@param inputs Tensor|Tensor[]
 ---@param options? {grad_outputs?: Tensor[], retain_graph?: boolean, create_graph?: boolean, allow_unused?: boolean}

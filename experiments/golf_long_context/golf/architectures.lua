@@ -88,6 +88,15 @@ local function load_mixers(list)
   end
 end
 
+-- Options for a mixer that no layer uses are a misspelling more often than not.
+local function check_used(given, layers)
+  local used = {}
+  for _, layer in ipairs(layers) do used[layer.name] = true end
+  for name in pairs(given or {}) do
+    if not used[name] then error(("model.mixers.%s is given, but no layer is `%s`"):format(name, name), 0) end
+  end
+end
+
 ---The options of golf.Model for the section `model` of config.yaml, or a part of it.
 ---@param given table
 ---@param data {vocab_size: integer, precision?: "bfloat16"|"float32", d_model?: integer} d_model: what a budget came to
@@ -99,6 +108,7 @@ function architectures.options(given, data)
   model.d_model, model.precision = data.d_model or model.d_model, data.precision or "bfloat16"
   local layers = {}
   for position, entry in ipairs(model.layers) do layers[position] = mixers.layer(entry, position, model) end
+  check_used(model.mixers, layers)
   return {
     vocab_size = data.vocab_size, d_model = model.d_model, d_ff = model.mlp_mult * model.d_model,
     softcap = model.softcap, embedding_std = model.embedding_std, layers = layers,

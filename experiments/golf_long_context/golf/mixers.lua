@@ -32,7 +32,7 @@ local of_study = { attention = attention, gdn = gdn, memory_cache = memory_cache
 -- Values of `given` over those of `defaults`.
 local function over(defaults, given)
   local all = {}
-  for _, source in ipairs { defaults, given or {} } do
+  for _, source in ipairs { defaults or {}, given or {} } do
     for name, value in pairs(source) do all[name] = value end
   end
   return all

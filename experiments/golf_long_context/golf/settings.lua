@@ -105,7 +105,8 @@ local function validation_windows(config)
   local share = config.val_batch_tokens // config.accumulate
   if share < config.context then
     error(("a validation batch of %d tokens holds no sequence of %d: val_batch_tokens %d is shared by accumulate %d; "
-      .. "raise it to %d at least"):format(share, config.context, config.val_batch_tokens, config.accumulate, config.accumulate * config.context), 0)
+      .. "raise it to %d at least"):format(share, config.context, config.val_batch_tokens, config.accumulate,
+        config.accumulate * config.context), 0)
   end
   return share // config.context
 end

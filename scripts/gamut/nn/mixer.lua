@@ -2,6 +2,7 @@
 --
 -- A mixer maps x [batch, time, d_model] to the same shape, causally. Its second argument is a context
 -- table; everything in it is optional.
+local gamut = require "gamut"
 local fields = require "gamut.nn.fields"
 local module = require "gamut.nn.module"
 local native = require "gamut.native.nn"
@@ -86,8 +87,8 @@ local function check_input(self, x)
     error(("x must be [batch, time >= 1, %s], not [%s]")
       :format(d_model or "d_model", table.concat(shape, ", ")), 0)
   end
-  if parameter and x.dtype ~= parameter.dtype then
-    error(("x is %s and the mixer's parameters are %s; convert one of them")
+  if parameter and x.dtype ~= parameter.dtype and not gamut.is_autocast_enabled() then
+    error(("x is %s and the mixer's parameters are %s; convert one of them or use autocast")
       :format(x.dtype, parameter.dtype), 0)
   end
 end
