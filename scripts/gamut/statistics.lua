@@ -1,4 +1,5 @@
--- gamut.statistics: whether the figures of two sets of runs differ, where each set is a handful of seeds.
+-- gamut.statistics: whether the figures of two sets of runs differ, where each set is a handful of seeds. Mean and
+-- spread of one set: study.statistics.
 --
 -- Two tests that make no claim about the spread being alike: Welch's t (1947), which takes the figures to be normal,
 -- and the exact permutation test, which takes nothing for granted and needs four seeds a side to say anything.
@@ -30,23 +31,6 @@ local function variance(values)
   local centre, total = mean(values), 0.0
   for _, value in ipairs(values) do total = total + (value - centre) ^ 2 end
   return total / (#values - 1)
-end
-
----@class gamut.Summary
----@field n integer
----@field mean number
----@field sd number? of the values, n - 1 in the denominator; nil of one value
----@field min number
----@field max number
-
----@param values number[] one or more
----@return gamut.Summary
-function statistics.summary(values)
-  check(values, 1, "summary")
-  local low, high = math.huge, -math.huge
-  for _, value in ipairs(values) do low, high = math.min(low, value), math.max(high, value) end
-  local sd = #values > 1 and math.sqrt(variance(values)) or nil
-  return { n = #values, mean = mean(values), sd = sd, min = low, max = high }
 end
 
 -- ln Gamma(x) for x > 0: Lanczos' sum with g = 7 and 9 terms, relative error 1e-15.

@@ -3,18 +3,18 @@ local gamut = require "gamut"
 local testing = require "gamut.testing"
 local statistics = gamut.statistics
 
--- a, b; t, degrees, p, interval, sd of a, p by permutation (of lists unequal in length SciPy doubles the smaller tail;
+-- a, b; t, degrees, p, interval, p by permutation (of lists unequal in length SciPy doubles the smaller tail;
 -- 9 of 35 are counted by hand).
 local CASES = {
   { { 1.4353, 1.4387 }, { 1.4029, 1.3970 },
     { -10.881772949837165, 1.5982052368207957, 0.01729801822409979, -0.05586214673745009, -0.018237853262549966 },
-    0.002404163056034311, 1 / 3 },
+    1 / 3 },
   { { 1.5, 2.0, 2.5, 3.5 }, { 2.0, 4.0, 4.5 },
     { 1.2857142857142858, 3.2347188264058677, 0.2828549562382462, -1.5487486216226607, 3.7987486216226607 },
-    0.8539125638299665, 9 / 35 },
+    9 / 35 },
   { { 1.3507, 1.3562, 1.3499, 1.3521, 1.3518 }, { 1.3810, 1.3799, 1.3833, 1.3790, 1.3825 },
     { 21.51278484883921, 7.324179048015687, 6.892866849773207e-08, 0.02584078158049381, 0.03215921841950602 },
-    0.0024337214302380715, 2 / 252 },
+    2 / 252 },
 }
 
 local function close(found, expected, tolerance)
@@ -32,8 +32,8 @@ end)
 
 testing.test("the permutation test is exact, whichever list comes first", function()
   for _, case in ipairs(CASES) do
-    testing.close(statistics.permutation(case[1], case[2]).p, case[5], 1e-12)
-    testing.close(statistics.permutation(case[2], case[1]).p, case[5], 1e-12)
+    testing.close(statistics.permutation(case[1], case[2]).p, case[4], 1e-12)
+    testing.close(statistics.permutation(case[2], case[1]).p, case[4], 1e-12)
   end
   testing.equal(statistics.permutation({ 1.0, 2.0 }, { 1.0, 2.0 }), { p = 1.0, splits = 6 })
   testing.raises(function()
@@ -50,19 +50,12 @@ testing.test("Student's distribution from one degree to many", function()
   end
 end)
 
-testing.test("summaries", function()
-  local found = statistics.summary(CASES[3][1])
-  testing.equal(found.n, 5)
-  close({ found.mean, found.sd, found.min, found.max }, { 1.35214, CASES[3][4], 1.3499, 1.3562 }, 1e-12)
-  testing.equal(statistics.summary { 2.5 }, { n = 1, mean = 2.5, min = 2.5, max = 2.5 })
-end)
-
 testing.test("no spread, and too few values", function()
   testing.equal(statistics.welch({ 1.0, 1.0 }, { 1.0, 1.0 }).p, 1.0)
   testing.equal(statistics.welch({ 2.0, 2.0 }, { 1.0, 1.0 }).t, -math.huge)
   testing.raises(function() statistics.welch({ 1.0 }, { 1.0, 2.0 }) end, "needs 2 or more values in a list, got 1")
-  testing.raises(function() statistics.summary {} end, "needs 1 or more")
-  testing.raises(function() statistics.summary { 1.0, 0 / 0 } end, "value 2 is %-?nan")
+  testing.raises(function() statistics.permutation({}, { 1.0 }) end, "needs 1 or more")
+  testing.raises(function() statistics.permutation({ 1.0, 0 / 0 }, { 1.0 }) end, "value 2 is %-?nan")
 end)
 
 testing.finish()
