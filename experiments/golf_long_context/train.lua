@@ -3,6 +3,7 @@
 
 local gamut = require "gamut"
 local architectures = require "golf.architectures"
+local golf_log = require "golf.log"
 local golf_optimizers = require "golf.optimizers"
 local precision = require "golf.precision"
 local settings = require "golf.settings"
@@ -11,7 +12,9 @@ local data, eval, train = gamut.data, gamut.eval, gamut.train
 
 local config = train.config():plain()
 local device = train.device(config.device)
-local plan = settings.resolve(config)
+local plan = settings.resolve(config) -- published values where the configuration says null
+local seconds = config.max_seconds > 0 and config.max_seconds or nil
+local warmup_steps = config.warmup_steps or device == "cpu" and 0 or 20
 gamut.manual_seed(config.seed)
 
 -- Data: shards as one stream, m + 1 tokens a micro-batch; validation in windows of the training context.
@@ -20,14 +23,15 @@ local tokenizer = config.tokenizer == "bytes" and gamut.tokenizer "bytes"
 local train_set = data.shards(config.data, { split = "train", vocab_size = tokenizer.vocab_size })
 local val_set = data.shards(config.data, { split = "val", vocab_size = tokenizer.vocab_size })
 local batches = data.batches(train_set, { batch = plan.batch, context = config.context, device = device })
+local windows = data.windows(val_set, { batch = plan.val_batch, context = config.context, max_tokens = config.val_tokens })
 
 -- The model is drawn on the CPU in float32, so that a seed gives the same weights everywhere; then cast and moved.
-local model = Model(architectures.options(config.model, { vocab_size = tokenizer.vocab_size, precision = config.precision }))
+local shape = architectures.options(config.model, { vocab_size = tokenizer.vocab_size, precision = config.precision })
+local model = Model(shape)
 local autocast = precision.apply(model, config.precision)
 model:to { device = device }
 
 local optimizers = golf_optimizers.make(model, config)
-local seconds = config.max_seconds > 0 and config.max_seconds or nil
 local schedule = seconds and train.schedule.wall_clock_warmdown { warmdown_steps = plan.warmdown_steps }
   or train.schedule.linear_warmdown { warmdown_steps = plan.warmdown_steps }
 
@@ -35,6 +39,13 @@ local run = train.start {
   model = model, optimizers = { optimizers.muon, optimizers.adam }, data = batches, autocast = autocast,
   steps = config.iterations, seconds = seconds, tokens_per_step = plan.train_batch_tokens,
 }
+local log = golf_log.open(run, {
+  layers = shape.layers, d_model = shape.d_model, n_heads = config.model.n_heads, n_kv_heads = config.model.n_kv_heads,
+  tokenizer = config.tokenizer, data = config.data, train_shards = #train_set.files, val_tokens = windows.tokens,
+  context = config.context, train_batch_tokens = plan.train_batch_tokens, accumulate = config.accumulate,
+  iterations = config.iterations, warmup_steps = warmup_steps, max_seconds = config.max_seconds, seed = config.seed,
+  embed_lr = config.embed_lr, matrix_lr = config.matrix_lr, scalar_lr = config.scalar_lr, log_every = config.log_every,
+})
 
 local function train_step()
   local loss = run:accumulate(config.accumulate, function() return model:loss(batches:next()) end)
@@ -52,21 +63,33 @@ end
 
 local function validation()
   local result = run:untimed(validate)
+  log:validation(run, result)
   run:log { val_loss = result.loss, val_bpb = result.bpb, train_seconds = run:seconds() }
   run:result { pre_quant_loss = result.loss, pre_quant_bpb = result.bpb }
 end
 
-train.warm_up(run, config.warmup_steps or device == "cpu" and 0 or 20, train_step)
-if not run.saved_step then
+-- Kernels, memory and graphs are ready before the clock starts; what these steps trained is undone.
+train.warm_up(run, warmup_steps, function(i)
+  train_step()
+  log:warmup_step(i, warmup_steps)
+end)
+
+if not run.saved_step and not run.dry_run then -- a run that begins, not one that is resumed
   validation()
   run:checkpoint()
 end
-
 for _ in run:steps() do
   local loss = train_step()
   run:log { train_loss = loss }
+  log:train(run, loss)
   if run:due(config.val_every) then validation() end
   if run:due(config.checkpoint_every) then run:checkpoint() end
 end
+if run.step < config.iterations then log:stopping_early(run) end
+local peak = log:peak_memory()
+run:result {
+  parameters = model:parameter_count(), steps = run.step, step_average_ms = 1000 * run.elapsed / math.max(run.step, 1),
+  peak_mb = peak.allocated / 2 ^ 20,
+}
 
 run:finish()
