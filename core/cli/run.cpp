@@ -27,8 +27,23 @@ void set_field(lua_State* L, const char* name, const std::optional<std::filesyst
   if (path) set_field(L, name, path->string());
 }
 
-void push_settings(lua_State* L, const RunSettings& settings,
-                   const std::vector<std::string>& command) {
+// The options before the verb, for a script that starts other runs with the same ones.
+std::vector<std::string> program_options(const Context& context) {
+  std::vector<std::string> words;
+  const auto add = [&](const char* option, const std::string& value) {
+    words.insert(words.end(), {option, value});
+  };
+  std::string folders;
+  for (const auto& folder : context.plugin_path) {
+    folders += (folders.empty() ? "" : ":") + folder.string();
+  }
+  if (!folders.empty()) add("--plugin-path", folders);
+  if (context.threads > 0) add("--threads", std::to_string(context.threads));
+  if (context.full_traceback) add("--traceback", "full");
+  return words;
+}
+
+void push_settings(lua_State* L, const RunSettings& settings, const Context& context) {
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
   lua_newtable(L);
   set_field(L, "script", settings.script.string());
@@ -40,7 +55,8 @@ void push_settings(lua_State* L, const RunSettings& settings,
   set_field(L, "runs_root", settings.runs_root.string());
   set_field(L, "run_dir", settings.run_dir);
   set_field(L, "resume", settings.resume);
-  set_field(L, "command", command);
+  set_field(L, "command", context.command);
+  set_field(L, "program_options", program_options(context));
   if (settings.resume_step) {
     lua_pushinteger(L, *settings.resume_step);
     lua_setfield(L, -2, "resume_step");
@@ -69,7 +85,7 @@ int run(const Context& context, const RunRequest& request) {
   script::Interpreter::Options options;
   options.full_traceback = context.full_traceback;
   script::Interpreter interpreter(options);
-  push_settings(interpreter.state(), settings, context.command);
+  push_settings(interpreter.state(), settings, context);
   // The loop asks between steps, checkpoints and leaves; a second signal ends the process.
   script::handle_signals(interpreter.state(), script::OnSignal::note);
   script::ScriptError error;

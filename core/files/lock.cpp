@@ -11,10 +11,13 @@
 
 namespace gamut::files {
 
-FileLock::FileLock(const std::filesystem::path& path)
+FileLock::FileLock(const std::filesystem::path& path, Busy busy)
     : descriptor_(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)) {
   if (descriptor_ < 0) fail("open", path, errno);
-  held_ = flock(descriptor_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
+  const int how = busy == Busy::wait ? LOCK_EX : LOCK_EX | LOCK_NB;
+  int result = flock(descriptor_, how);
+  while (result != 0 && errno == EINTR) result = flock(descriptor_, how);
+  held_ = result == 0 || errno != EWOULDBLOCK;
 }
 
 FileLock::~FileLock() {

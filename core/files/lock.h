@@ -9,13 +9,17 @@ namespace gamut::files {
 // locks (some network ones), one process at a time is the user's care: the lock counts as held.
 class FileLock {
  public:
+  enum class Busy { give_up, wait };
+
   // `path` is made where it is not there. Throws gamut::Error when that fails.
-  explicit FileLock(const std::filesystem::path& path);
+  explicit FileLock(const std::filesystem::path& path, Busy busy = Busy::give_up);
   ~FileLock();
   FileLock(const FileLock&) = delete;
   FileLock& operator=(const FileLock&) = delete;
 
   bool held() const { return held_; }  // false: another process has it
+  // The open file. A child process that inherits it holds the lock as long as it lives, too.
+  int descriptor() const { return descriptor_; }
 
  private:
   int descriptor_ = -1;

@@ -19,6 +19,7 @@ int open_fetch(lua_State* L);
 int open_config(lua_State* L);
 int open_report(lua_State* L);
 int open_system(lua_State* L);
+int open_process(lua_State* L);
 int open_prepare(lua_State* L);
 int open_telemetry(lua_State* L);
 
@@ -39,6 +40,7 @@ void register_native_modules(lua_State* L) {
       {"gamut.native.config", guard<open_config>},
       {"gamut.native.report", guard<open_report>},
       {"gamut.native.system", guard<open_system>},
+      {"gamut.native.process", guard<open_process>},
       {"gamut.native.prepare", guard<open_prepare>},
       {"gamut.native.telemetry", guard<open_telemetry>},
       {nullptr, nullptr},

@@ -4,7 +4,9 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
 #include <cstdlib>
+#include <ctime>
 
 namespace gamut::script {
 
@@ -14,7 +16,11 @@ std::atomic<bool> raise_pending{false};
 
 namespace {
 
+constexpr int64_t kSameWish = 500'000'000;  // nanoseconds
+
 std::atomic<int> noted{0};
+std::atomic<int64_t> noted_at{0};
+std::atomic<pid_t> child{0};
 lua_State* hooked = nullptr;
 OnSignal mode = OnSignal::note;
 
@@ -22,14 +28,28 @@ void stop_hook(lua_State* L, lua_Debug*) {
   detail::raise_interrupt(L);
 }
 
+int64_t now() {
+  timespec time = {};
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return static_cast<int64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
+}
+
 // Everything here is safe in a handler; lua_sethook is meant to be called from one.
 void on_signal(int signal) {
-  if (noted.exchange(signal) != 0) {
+  const int64_t at = now();
+  int none = 0;
+  const bool again = !noted.compare_exchange_strong(none, signal);
+  if (!again) noted_at = at;
+  if (again && at - noted_at < kSameWish) return;
+  const pid_t sent_on = child;
+  if (sent_on > 0) kill(sent_on, signal);
+  if (again) {
     std::signal(signal, SIG_DFL);
     std::raise(signal);
     return;
   }
   if (mode == OnSignal::note) {
+    if (sent_on > 0) return;  // the child says it
     constexpr char kSaid[] = "\ngamut: stopping after this step; once more stops at once\n";
     const int before = errno;
     const auto written = write(STDERR_FILENO, kSaid, sizeof kSaid - 1);
@@ -62,6 +82,10 @@ void handle_signals(lua_State* L, OnSignal how) {
   action.sa_flags = SA_NODEFER;  // so that the second press gets through while the first is handled
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+}
+
+void forward_signals(pid_t to) {
+  child = to;
 }
 
 const char* interrupted() {

@@ -1,6 +1,8 @@
 // Ctrl-C and SIGTERM: noted by a handler, acted upon at a safe point.
 #pragma once
 
+#include <sys/types.h>
+
 #include <atomic>
 
 #include "script/lua.h"
@@ -12,8 +14,12 @@ enum class OnSignal {
   note,   // the script asks gamut.interrupted() and ends in its own time: run
 };
 
-// Handles SIGINT and SIGTERM from here on. A second one ends the process at once.
+// Handles SIGINT and SIGTERM from here on. A second one ends the process at once; one that follows
+// within half a second is the same wish, told by the terminal and by a parent or a scheduler, too.
 void handle_signals(lua_State* L, OnSignal mode);
+
+// Sends on what arrives to that child, which answers it; 0: to none.
+void forward_signals(pid_t child);
 
 // "SIGINT", "SIGTERM" or null.
 const char* interrupted();

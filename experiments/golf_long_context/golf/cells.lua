@@ -1,0 +1,99 @@
+-- The cells of the study: runs of train.lua by context, architecture and seed, in the order of the published table.
+--
+--   cells.grid { contexts = { 8192 }, architectures = { "baseline", "hybrid" } }       -- the published seeds
+--   cells.cell { context = 8192, seed = 1337, variant = "attention_2_6", settings = { model = { layers = {...} } } }
+--
+-- Both give what gamut.study.plan takes. Settings are those of config.yaml.
+local check = require "gamut.options"
+local settings = require "golf.settings"
+
+local cells = {}
+
+local SCRIPT = "train.lua"
+local SEED = 1337 -- where none was published
+local SECONDS = 600.0
+
+-- `over` on top of `base`, maps by their keys; neither is changed.
+local function merged(base, over)
+  local result = {}
+  for key, value in pairs(base) do result[key] = value end
+  for key, value in pairs(over or {}) do
+    local is_map = type(value) == "table" and #value == 0 and type(result[key]) == "table"
+    result[key] = is_map and merged(result[key], value) or value
+  end
+  return result
+end
+
+-- What names a cell must not be set behind its back.
+local function refuse_axes(given)
+  for key, axis in pairs { context = "contexts", seed = "seeds" } do
+    if given[key] ~= nil then error(("the cells of a study differ in %s: set %s instead of run.%s"):format(key, axis, key), 0) end
+  end
+  if type(given.model) == "table" and given.model.architecture ~= nil then
+    error("the cells of a study differ in their architecture: set architectures instead of run.model.architecture", 0)
+  end
+end
+
+-- Seconds of training, where the clock ends the run.
+local function seconds_of(given)
+  if given.iterations then return nil end
+  local seconds = given.max_seconds or SECONDS
+  return seconds > 0 and seconds or nil
+end
+
+---One run. `architecture` is published or, with `variant`, what a changed one is called; `settings` go on top of the
+---axes, `script` is train.lua unless it says another.
+---@param given {context: integer, seed: integer, architecture?: string, variant?: string, settings?: table, script?: string}
+---@return table cell
+function cells.cell(given)
+  check("golf.cells.cell", given, {
+    context = "integer", seed = "integer", architecture = "string?", variant = "string?", settings = "table?", script = "string?",
+  })
+  refuse_axes(given.settings or {})
+  local what = given.variant or given.architecture
+  if not what then error("golf.cells.cell needs `architecture` or `variant`", 2) end
+  local axes = { context = given.context, seed = given.seed, model = { architecture = given.architecture } }
+  return {
+    name = ("%s_%d_seed%d"):format(what, given.context, given.seed),
+    title = ("%s, %d, seed %d"):format(what, given.context, given.seed),
+    script = given.script or SCRIPT, settings = merged(axes, given.settings),
+    labels = { context = given.context, architecture = what, seed = given.seed },
+    seconds = seconds_of(given.settings or {}),
+  }
+end
+
+---The seeds that were published for a context and an architecture; the study's first where none were.
+---@param context integer
+---@param architecture string
+---@return integer[]
+function cells.published_seeds(context, architecture)
+  local published = settings.published(context, architecture)
+  return published and published.seeds or { SEED }
+end
+
+---Contexts x architectures x seeds. No seeds, or none given: those that were published for each. `settings` are those of
+---every run; `for_model(context, architecture)` may add more, such as a schedule that was measured.
+---@param given {contexts: integer[], architectures: string[], seeds?: integer[], settings?: table,
+---  for_model?: fun(context: integer, architecture: string): table?}
+---@return table[] cells
+function cells.grid(given)
+  check("golf.cells.grid", given, {
+    contexts = "table", architectures = "table", seeds = "table?", settings = "table?", for_model = "function?",
+  })
+  refuse_axes(given.settings or {})
+  local list = {}
+  for _, context in ipairs(given.contexts) do
+    for _, architecture in ipairs(given.architectures) do
+      local more = given.for_model and given.for_model(context, architecture)
+      local seeds = given.seeds and #given.seeds > 0 and given.seeds or cells.published_seeds(context, architecture)
+      for _, seed in ipairs(seeds) do
+        list[#list + 1] = cells.cell {
+          context = context, architecture = architecture, seed = seed, settings = merged(given.settings or {}, more),
+        }
+      end
+    end
+  end
+  return list
+end
+
+return cells

@@ -1,0 +1,137 @@
+-- The plan of a study: its cells in order, what is done of them, and study.json.
+
+local check = require "gamut.options"
+local cells = require "gamut.study.cell"
+local context = require "gamut.train.context"
+local json = require "gamut.native.json"
+local listing = require "gamut.study.listing"
+local process = require "gamut.native.process"
+local runner = require "gamut.study.runner"
+local settings = require "gamut.study.settings"
+local system = require "gamut.native.system"
+
+---@class gamut.study.Plan
+---@field folder string
+---@field dry_run boolean whether the command asks only what would be done (--dry-run)
+local Plan = {}
+Plan.__index = Plan
+
+-- Where a study's cells go: --run-dir, or runs/<the experiment's folder>/<the script's name>.
+local function folder()
+  local given = context.settings()
+  if given.run_dir then return given.run_dir end
+  return ("%s/%s/%s"):format(given.runs_root, given.script_dir:match "([^/]+)/*$", given.script:match "([^/]+)%.%w+$" or given.study)
+end
+
+local function read_rows(path)
+  if not system.exists(path) then return {} end
+  local ok, saved = pcall(function() return json.decode(system.read_file(path)) end)
+  return ok and type(saved) == "table" and type(saved.cells) == "table" and saved.cells or {}
+end
+
+-- Cells that were begun with other settings than they have now would stand beside the others under a false name.
+local function refuse_changes(self)
+  local accepted, lines = {}, {}
+  for _, name in ipairs(self.settings.accept) do accepted[name] = true end
+  for _, cell in ipairs(self.list) do
+    local ok, changes = pcall(settings.changes, cell.script, cell.words, cell.dir)
+    if not ok then context.refuse(("cell %s: %s"):format(cell.name, changes)) end
+    for _, change in ipairs(changes) do
+      if accepted[change.key] or accepted.all then
+        cell.accept = cell.accept or {}
+        table.insert(cell.accept, change.key)
+      else
+        lines[#lines + 1] = ("  %s, %s: %s was %s and is now %s (--accept %s)")
+          :format(cell.name, cell.status, change.key, change.old, change.new, change.key)
+      end
+    end
+  end
+  if #lines == 0 then return end
+  context.refuse(("%s holds cells that were run with other settings than these:\n%s\nchoose another --run-dir, move those "
+    .. "folders away, or accept the difference by name"):format(self.folder, table.concat(lines, "\n")))
+end
+
+local OPTIONS = {cells = "table", folder = "string?"}
+
+-- Reads what the folder holds; writes nothing yet. A cell that was begun with another configuration ends the process
+-- in words (exit code 3).
+---@param options {cells: table[], folder?: string}
+---@return gamut.study.Plan
+local function new(options)
+  check("study.plan", options, OPTIONS)
+  local self = setmetatable({settings = context.settings(), folder = options.folder or folder(), list = {}}, Plan)
+  self.dry_run = self.settings.dry_run
+  local script_dir = self.settings.script:match "^(.*)/[^/]*$" or "."
+  self.by_name = {}
+  for i, given in ipairs(options.cells) do
+    local cell = cells.new(given, self.folder, script_dir)
+    if self.by_name[cell.name] then error(("two cells of this study are called %s"):format(cell.name), 2) end
+    self.list[i], self.by_name[cell.name] = cell, cell
+  end
+  for _, row in ipairs(read_rows(self:path "study.json")) do
+    local cell = self.by_name[row.name]
+    if cell then cell.error = row.error end
+  end
+  for _, cell in ipairs(self.list) do cell:refresh() end
+  refuse_changes(self)
+  return self
+end
+
+function Plan:path(name) return self.folder .. "/" .. name end
+
+-- The cells of this command, in its order, as their folders are now.
+---@return gamut.study.Cell[]
+function Plan:cells()
+  for _, cell in ipairs(self.list) do cell:refresh() end
+  return self.list
+end
+
+-- Those, and before them the cells of earlier commands in this folder that this one leaves out.
+---@return gamut.study.Cell[]
+function Plan:all_cells()
+  local all = {}
+  for _, row in ipairs(read_rows(self:path "study.json")) do
+    if not self.by_name[row.name] then all[#all + 1] = cells.recall(row, self.folder):refresh() end
+  end
+  return table.move(self:cells(), 1, #self.list, #all + 1, all)
+end
+
+-- study.json: every cell that was ever planned here. Another study may write it at the same moment.
+function Plan:save()
+  local lock <const> = process.claim(self:path ".lock", {wait = true})
+  local rows, at = json.array{}, {}
+  for _, row in ipairs(read_rows(self:path "study.json")) do
+    rows[#rows + 1] = row
+    at[row.name] = #rows
+  end
+  for _, cell in ipairs(self.list) do rows[at[cell.name] or #rows + 1] = cell:row() end
+  system.write_file(self:path "study.json", json.encode({
+    format = 1, script = self.settings.script, command = self.settings.command,
+    written = os.date "!%Y-%m-%dT%H:%M:%SZ", cells = rows,
+  }, {indent = 2}))
+  if lock then lock:release() end
+end
+
+-- Runs the cells that are not done, one at a time, in order. Returns whether all are finished now; ends the process
+-- with 130 or 143 when it was told to stop. With --dry-run lists them instead and runs nothing.
+---@param options? {after?: fun(plan: gamut.study.Plan, cell?: gamut.study.Cell)} called first, and after every cell
+---@return boolean
+function Plan:run(options)
+  options = check("plan:run", options, {after = "function?"})
+  if self.dry_run then
+    listing.show(self)
+    return false
+  end
+  system.make_directories(self.folder)
+  self:save()
+  return runner.run(self, options.after or function() end)
+end
+
+-- Says how the study stands and ends the process: 0 when nothing failed, else 1.
+function Plan:finish()
+  if self.dry_run then os.exit(0, true) end
+  local failed = listing.summary(self)
+  os.exit(failed == 0 and 0 or 1, true)
+end
+
+return {new = new, folder = folder}
