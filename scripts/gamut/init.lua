@@ -20,7 +20,7 @@ end
 -- Fields that are modules of their own.
 local submodules = {
   nn = "gamut.nn", data = "gamut.data", optim = "gamut.optim", train = "gamut.train",
-  eval = "gamut.eval", report = "gamut.report", testing = "gamut.testing",
+  eval = "gamut.eval", report = "gamut.report", study = "gamut.study", testing = "gamut.testing",
   json = "gamut.native.json", safetensors = "gamut.native.safetensors",
   plugins = "gamut.native.plugins", statistics = "gamut.statistics",
 }
