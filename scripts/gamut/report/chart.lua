@@ -16,12 +16,21 @@ local function coordinate(value)
   return (("%.1f"):format(value):gsub("%.0$", ""))
 end
 
-local function plane(series)
+-- The values from `from` on; all where that leaves none.
+local function settled_values(one, from)
+  local values = {}
+  for i, x in ipairs(one.step) do
+    if x >= from then values[#values + 1] = one.value[i] end
+  end
+  return #values > 0 and values or one.value
+end
+
+local function plane(series, settled)
   local first, last, values = math.huge, -math.huge, {}
   for _, one in ipairs(series) do
     first, last = math.min(first, one.step[1]), math.max(last, one.step[#one.step])
-    values[#values + 1] = one.value
   end
+  for i, one in ipairs(series) do values[i] = settled_values(one, first + settled * (last - first)) end
   if first == last then first, last = first - 1, last + 1 end
   local low, high = scale.range(values)
   return {
@@ -52,7 +61,17 @@ local function path_of(p, steps, values)
   return table.concat(parts)
 end
 
-local function grid(p)
+-- What the x axis counts: steps, or time in the unit that suits its length.
+local function axis_of(kind, series)
+  if kind ~= "time" then return {name = "step", unit = "", size = 1, digits = "%.0f"} end
+  local longest = 0
+  for _, one in ipairs(series) do longest = math.max(longest, one.step[#one.step]) end
+  local unit, size = "s", 1
+  if longest > 3 * 3600 then unit, size = "h", 3600 elseif longest > 180 then unit, size = "min", 60 end
+  return {name = "time", unit = " " .. unit, size = size, digits = "%.6g"}
+end
+
+local function grid(p, axis)
   local marks = {}
   for _, tick in ipairs(scale.ticks(p.y0, p.y1, 8)) do
     local y = coordinate(y_of(p, tick.value))
@@ -61,19 +80,19 @@ local function grid(p)
   end
   for _, tick in ipairs(scale.ticks(p.x0, p.x1, 6)) do
     local x = coordinate(x_of(p, tick.value))
-    if tick.value % 1 == 0 then -- there are no halves of steps
-      marks[#marks + 1] = html.tag("text", {class = "tick x", x = x, y = p.bottom + 8}, tick.label)
+    if axis.name == "time" or tick.value % 1 == 0 then -- there are no halves of steps
+      marks[#marks + 1] = html.tag("text", {class = "tick x", x = x, y = p.bottom + 8}, tick.label .. axis.unit)
     end
   end
   marks[#marks + 1] = html.tag("line", {class = "axis", x1 = p.left, x2 = p.right, y1 = p.bottom, y2 = p.bottom})
   return marks
 end
 
--- Few points are dots on a line, many a line; a noisy line pales behind its smoothed one.
+-- Few points are dots on a line, many a line; a noisy line pales behind its smoothed one; a reference is dashed.
 local function curve(p, one, index)
   local color = one.color or index
   local smoothed = one.smooth and #one.step > 20
-  local class = "curve c" .. color
+  local class = "curve c" .. color .. (one.dashed and " dashed" or "")
   local line = path_of(p, one.step, one.value)
   local parts = {html.tag("path", {class = class .. (smoothed and " noisy" or ""), d = line})}
   if smoothed then
@@ -81,7 +100,7 @@ local function curve(p, one, index)
       class = class .. " smooth", ["data-series"] = index - 1,
       d = path_of(p, one.step, scale.smooth(one.value, chart.SMOOTHING)),
     })
-  elseif #one.step <= 40 then
+  elseif #one.step <= 40 and not one.dashed then
     for i, step in ipairs(one.step) do
       if scale.finite(one.value[i]) then
         parts[#parts + 1] = html.tag("circle", {
@@ -100,36 +119,63 @@ local function json_numbers(values, pattern)
 end
 
 -- What the read-out needs: the plane, and every curve's points.
-local function data_of(p, series)
+local function data_of(p, axis, series)
   local curves = {}
   for i, one in ipairs(series) do
-    local xs, ys = json_numbers(one.step, "%.0f"), json_numbers(one.value, "%.6g")
+    local xs, ys = json_numbers(one.step, axis.digits), json_numbers(one.value, "%.6g")
     curves[i] = ('{"name":"%s","color":%d,"x":%s,"y":%s}'):format(one.label, one.color or i, xs, ys)
   end
-  return ('{"x0":%.0f,"x1":%.0f,"y0":%.9g,"y1":%.9g,"left":%d,"right":%d,"top":%d,"bottom":%d,"curves":[%s]}')
-    :format(p.x0, p.x1, p.y0, p.y1, p.left, p.right, p.top, p.bottom, table.concat(curves, ","))
+  return ('{"axis":"%s","unit":"%s","x0":%.9g,"x1":%.9g,"y0":%.9g,"y1":%.9g,"left":%d,"right":%d,"top":%d,"bottom":%d,'
+    .. '"curves":[%s]}'):format(axis.name, axis.unit, p.x0, p.x1, p.y0, p.y1, p.left, p.right, p.top, p.bottom,
+    table.concat(curves, ","))
 end
 
+-- Curves of one key (several seeds of a model, say) have one entry.
 local function legend(series)
-  if #series < 2 then return {} end
-  local items = {}
+  local items, known = {}, {}
   for i, one in ipairs(series) do
-    items[i] = html.tag("span", {class = "key"}, html.tag("i", {class = "c" .. (one.color or i)}), one.label)
+    local key = one.key or one.label
+    if not known[key] then
+      local class = "c" .. (one.color or i) .. (one.dashed and " dashed" or "")
+      items[#items + 1] = html.tag("span", {class = "key"}, html.tag("i", {class = class}), key)
+    end
+    known[key] = true
   end
-  return html.tag("div", {class = "legend"}, items)
+  return #items > 1 and html.tag("div", {class = "legend"}, items) or {}
 end
 
--- A figure of up to eight curves:
--- {title =, id =, series = {{label =, step =, value =, smooth =, color = 1 to 8}, …}}.
--- Labels are letters, digits, spaces and `_./-`.
-function chart.figure(options)
+local function plain(label)
+  return (label:gsub("[^%w _./-]", "?"))
+end
+
+-- The curves as they are drawn: thinned, and in the axis's unit.
+local function drawn(list, axis)
   local series = {}
-  for i, one in ipairs(options.series) do
+  for i, one in ipairs(list) do
     local thinned = scale.thin(one, MAX_POINTS)
-    local label = one.label:gsub("[^%w _./-]", "?")
-    series[i] = {label = label, step = thinned.step, value = thinned.value, smooth = one.smooth, color = one.color}
+    local xs = thinned.step
+    if axis.size ~= 1 then
+      xs = {}
+      for k, x in ipairs(thinned.step) do xs[k] = x / axis.size end
+    end
+    series[i] = {
+      label = plain(one.label), key = one.key and plain(one.key), step = xs, value = thinned.value,
+      smooth = one.smooth, color = one.color, dashed = one.dashed,
+    }
   end
-  local p = plane(series)
+  return series
+end
+
+-- A figure of curves: {title =, id =, x = "step" or "time", settled =, series = {{label =, step =, value =}, …}}.
+-- By time, `step` holds seconds; the heading says by what where `x` is given. `settled` (default 0) is the share of the
+-- x axis after which values set the range of y; what is above enters from the top. Of a curve also: `smooth`, `color`
+-- (1 to 8), `dashed` for a reference, `key` in the legend (default its label). Labels are letters, digits, spaces and
+-- `_./-`.
+function chart.figure(options)
+  local axis = axis_of(options.x, options.series)
+  local series = drawn(options.series, axis)
+  local p = plane(series, options.settled or 0)
+  local by_axis = options.title .. " by " .. axis.name
   local clip = "clip-" .. options.id
   local curves = {}
   for i, one in ipairs(series) do curves[i] = curve(p, one, i) end
@@ -137,13 +183,14 @@ function chart.figure(options)
     x = LEFT - 4, y = TOP - 4, width = WIDTH - LEFT - RIGHT + 8, height = HEIGHT - TOP - BOTTOM + 6,
   })
   local svg = html.tag("svg", {
-      viewBox = ("0 0 %d %d"):format(WIDTH, HEIGHT), role = "img", ["aria-label"] = options.title .. " by step",
+      viewBox = ("0 0 %d %d"):format(WIDTH, HEIGHT), role = "img", ["aria-label"] = by_axis,
     },
     html.tag("clipPath", {id = clip}, frame),
-    grid(p), html.tag("g", {["clip-path"] = ("url(#%s)"):format(clip)}, curves), html.tag("g", {class = "cursor"}))
-  local data = html.tag("script", {type = "application/json"}, html.raw(html.script_json(data_of(p, series))))
+    grid(p, axis), html.tag("g", {["clip-path"] = ("url(#%s)"):format(clip)}, curves),
+    html.tag("g", {class = "cursor"}))
+  local data = html.tag("script", {type = "application/json"}, html.raw(html.script_json(data_of(p, axis, series))))
   return html.tag("figure", {class = "chart"},
-    html.tag("figcaption", nil, html.tag("b", nil, options.title), legend(series)),
+    html.tag("figcaption", nil, html.tag("b", nil, options.x and by_axis or options.title), legend(series)),
     html.tag("div", {class = "plot"}, svg, data))
 end
 

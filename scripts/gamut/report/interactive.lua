@@ -74,10 +74,10 @@ return [=[
         return row;
       };
       const pale = text => { const span = document.createElement('span'); span.textContent = text; return span; };
-      line([pale('step '), leadStep.toLocaleString('en')]);
+      line([pale(data.axis + ' '), leadStep.toLocaleString('en') + data.unit]);
       data.curves.forEach((curve, i) => {
         const hit = hits[i], value = curve.y[hit];
-        const other = curve.x[hit] === leadStep ? '' : ' at ' + curve.x[hit].toLocaleString('en');
+        const other = curve.x[hit] === leadStep ? '' : ' at ' + curve.x[hit].toLocaleString('en') + data.unit;
         const isSmoothed = curve.smoothed && !document.body.classList.contains('raw');
         const smoothed = isSmoothed ? ', smoothed ' + show(curve.smoothed[hit]) : '';
         const row = line([pale(curve.name + ' '), show(value), pale(other + smoothed)]);

@@ -75,10 +75,19 @@ end
 
 -- Charts under their heading, with the smoothing slider.
 function sections.figures(figures)
+  return sections.figure_groups{{figures = figures}}
+end
+
+-- Charts in groups with a heading each: {{title =, figures =}, …}; one slider smooths them all.
+function sections.figure_groups(groups)
   local input = tag("input", {id = "smoothing", type = "range", min = 0, max = 100, value = 50})
   local slider = tag("label", nil, "Smoothing", input, tag("output", nil, chart.SMOOTHING))
-  local bar = tag("div", {class = "bar"}, tag("h2", nil, "Curves"), slider)
-  return tag("section", nil, bar, tag("div", {class = "charts"}, figures))
+  local parts = {tag("div", {class = "bar"}, tag("h2", nil, "Curves"), slider)}
+  for _, group in ipairs(groups) do
+    if group.title then parts[#parts + 1] = tag("h3", nil, group.title) end
+    parts[#parts + 1] = tag("div", {class = "charts"}, group.figures)
+  end
+  return tag("section", nil, parts)
 end
 
 -- config.yaml, as Gamut writes it: one key a line, nested by two spaces.

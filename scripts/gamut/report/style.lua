@@ -26,7 +26,8 @@ header p { margin: 4px 0 0; color: var(--faint); overflow-wrap: anywhere; }
   background: var(--soft); color: var(--faint); font-size: 13px; font-weight: 600; letter-spacing: 0; }
 .status.finished { color: var(--c3); } .status.running { color: var(--c1); }
 .status.stopped, .status.failed { color: var(--warn); background: var(--warn-soft); }
-h2 { font-size: 18px; margin: 36px 0 12px; }
+h2 { font-size: 18px; margin: 36px 0 12px; } h3 { font-size: 15px; margin: 20px 0 8px; }
+a { color: var(--c1); text-decoration: none; } a:hover { text-decoration: underline; }
 .card, .chart { background: var(--card); border: 1px solid var(--line); border-radius: 10px; }
 .card { padding: 6px 16px; overflow-x: auto; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(128px, 1fr)); gap: 10px; margin: 22px 0 0; }
@@ -50,6 +51,8 @@ figcaption { display: flex; flex-wrap: wrap; justify-content: space-between; gap
 .tick { fill: var(--faint); font-size: calc(12px * var(--unit, 1)); font-variant-numeric: tabular-nums; }
 .tick.y { text-anchor: end; dominant-baseline: middle; } .tick.x { text-anchor: middle; dominant-baseline: hanging; }
 .curve { fill: none; stroke: currentColor; stroke-width: 1.8; stroke-linejoin: round; stroke-linecap: round; }
+.dashed { stroke-dasharray: 6 4; stroke-linecap: butt; }
+.key i.dashed { background: repeating-linear-gradient(90deg, currentColor 0 4px, transparent 4px 7px); }
 .noisy { stroke-width: 1; opacity: .32; } .raw .smooth { display: none; } .raw .noisy { opacity: 1; }
 circle { fill: currentColor; } .c1 { color: var(--c1); } .c2 { color: var(--c2); } .c3 { color: var(--c3); }
 .c4 { color: var(--c4); }
@@ -84,6 +87,11 @@ audio { width: 100%; max-width: 620px; display: block; margin: 10px 0 6px; }
 .compared th, .compared td { padding-right: 24px; white-space: nowrap; } .compared .best { font-weight: 650; }
 .compared i { display: inline-block; width: 12px; height: 12px; border-radius: 3px; background: currentColor;
   margin-right: 8px; vertical-align: -1px; }
+.results th, .results td { padding-right: 18px; white-space: nowrap; }
+.results .group { border-bottom: 1px solid var(--line); } .results thead tr:not(:last-child) > * { border-bottom: 0; }
+.results thead th { font-size: 13px; vertical-align: bottom; } .results .first > * { border-top: 2px solid var(--line); }
+.results .failed, .results .interrupted { color: var(--warn); } .results .planned { color: var(--faint); }
+.notes { color: var(--faint); font-size: 14px; margin: 10px 0 0; padding-left: 20px; }
 .event { font-weight: 600; white-space: nowrap; }
 .event.skipped, .event.stopped, .event.failed { color: var(--warn); }
 footer { margin-top: 40px; color: var(--faint); font-size: 13px; }

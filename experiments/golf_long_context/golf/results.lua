@@ -1,0 +1,201 @@
+-- What the cells of the study came to, beside what was published: a group for each context and model, its figures over
+-- the seeds, and the difference to the published ones where there is a published counterpart.
+local config = require "gamut.native.config"
+local published = require "golf.published"
+local settings = require "golf.settings"
+local statistics = require "gamut.statistics"
+local study = require "gamut.study"
+local system = require "gamut.native.system"
+
+local results = {}
+
+-- Seconds of training at each of `steps`, between the steps where the clock was read; nil where it was not.
+local function seconds_at(steps, clock)
+  if not clock or #clock.step == 0 then return nil end
+  local seconds, k = {}, 1
+  for i, step in ipairs(steps) do
+    while k < #clock.step - 1 and clock.step[k + 1] < step do k = k + 1 end
+    local last = clock.step[k + 1] and k + 1 or k
+    local from, to = clock.step[k], clock.step[last]
+    local share = to > from and (step - from) / (to - from) or 0
+    seconds[i] = clock.value[k] + share * (clock.value[last] - clock.value[k])
+  end
+  return seconds
+end
+
+-- The shape of published.lua, out of the folder of a cell.
+local function read_run(cell)
+  local figures, record, series = cell.results or {}, cell.record or {}, cell:series()
+  local function pair(prefix)
+    local loss, bpb = figures[prefix .. "_loss"], figures[prefix .. "_bpb"]
+    return bpb and { loss = loss, bpb = bpb } or nil
+  end
+  local run = {
+    name = cell.name, status = cell.status, dir = cell.dir, context = cell.labels.context, seed = cell.labels.seed,
+    architecture = cell.labels.architecture,
+    parameters = figures.parameters or record.parameters,
+    steps = figures.steps or record.steps, step_average_ms = figures.step_average_ms, pre_quant = pair "pre_quant",
+    post_quant = pair "val", artifact_bytes = figures.artifact_bytes, submission_bytes = figures.submission_bytes,
+    code_bytes = figures.code_bytes, eval_ms = figures.eval_ms, device = record.device,
+    peak_mib = figures.peak_mb and { allocated = figures.peak_mb } or nil,
+  }
+  if series.val_bpb then
+    run.validation = {
+      step = series.val_bpb.step, bpb = series.val_bpb.value, loss = series.val_loss and series.val_loss.value,
+      seconds = seconds_at(series.val_bpb.step, series.train_seconds),
+    }
+  end
+  if series.train_loss then
+    run.train = {
+      step = series.train_loss.step, loss = series.train_loss.value,
+      seconds = seconds_at(series.train_loss.step, series.train_seconds),
+    }
+  end
+  return run
+end
+
+-- What there is of a run's score: the artifact's, or, where none was written, that before quantisation.
+local function score(run) return run.post_quant or run.pre_quant end
+
+local FIGURES = {
+  bpb = function(run) return score(run) and score(run).bpb end,
+  loss = function(run) return score(run) and score(run).loss end,
+  pre_quant_bpb = function(run) return run.pre_quant and run.pre_quant.bpb end,
+  step_average_ms = function(run) return run.step_average_ms end,
+  steps = function(run) return run.steps end,
+  parameters = function(run) return run.parameters end,
+  submission_bytes = function(run) return run.submission_bytes end,
+}
+
+local function over_seeds(runs, figure)
+  local values = {}
+  for _, run in ipairs(runs) do values[#values + 1] = FIGURES[figure](run) end
+  return #values > 0 and study.statistics(values) or nil, values
+end
+
+-- The published runs to stand beside: of the same context and model, and of the same size once ours is known.
+local function counterpart(group)
+  local runs = published.cell(group.context, group.model)
+  local ours = group.runs[1] and group.runs[1].parameters
+  if #runs > 0 and ours and ours ~= runs[1].parameters then return {} end
+  return runs
+end
+
+local function add_figures(group)
+  group.figures = {}
+  for name in pairs(FIGURES) do
+    local ours, values = over_seeds(group.runs, name)
+    local theirs = over_seeds(group.published, name)
+    group.figures[name] = {
+      ours = ours, published = theirs, values = values, difference = ours and theirs and ours.mean - theirs.mean,
+      ratio = ours and theirs and ours.mean / theirs.mean,
+    }
+  end
+end
+
+local RANK = { baseline = 1, hybrid = 2, hybrid_4k = 2 }
+
+-- By context, then baseline, hybrid and the others as they come.
+local function in_order(groups)
+  for i, group in ipairs(groups) do group.rank = (RANK[group.model] or 3) * 1000 + i end
+  table.sort(groups, function(a, b)
+    if a.context ~= b.context then return a.context < b.context end
+    return a.rank < b.rank
+  end)
+  return groups
+end
+
+local function groups_of(cells)
+  local groups, by_key = {}, {}
+  for _, cell in ipairs(cells) do
+    local context, model = cell.labels.context, cell.labels.architecture
+    local key = ("%d %s"):format(context, model)
+    local group = by_key[key]
+    if not group then
+      group = { context = context, model = model, cells = {}, all_runs = {}, runs = {} }
+      by_key[key], groups[#groups + 1] = group, group
+    end
+    local run = read_run(cell)
+    table.insert(group.cells, cell)
+    table.insert(group.all_runs, run)
+    if cell.status == "finished" then table.insert(group.runs, run) end
+  end
+  for _, group in ipairs(groups) do
+    group.published = counterpart(group)
+    add_figures(group)
+  end
+  return in_order(groups)
+end
+
+-- Another model against the baseline of its context: the difference of the means, its 95 % interval where both have
+-- two seeds or more, and how much faster a step is.
+local function compare(base, group)
+  local ours, theirs = group.figures, base.figures
+  local one = { context = group.context, model = group.model, base = base, group = group }
+  if ours.bpb.ours and theirs.bpb.ours then
+    one.difference = ours.bpb.ours.mean - theirs.bpb.ours.mean
+    if ours.bpb.ours.n > 1 and theirs.bpb.ours.n > 1 then
+      one.welch = statistics.welch(theirs.bpb.values, ours.bpb.values)
+    end
+  end
+  if ours.step_average_ms.ours and theirs.step_average_ms.ours then
+    one.speed = theirs.step_average_ms.ours.mean / ours.step_average_ms.ours.mean
+  end
+  local both = #group.published > 0 and #base.published > 0
+  one.published = both and group.model == "hybrid" and published.summary[group.context] or nil
+  return one
+end
+
+local function comparisons_of(groups)
+  local bases, found = {}, {}
+  for _, group in ipairs(groups) do
+    if group.model == "baseline" then bases[group.context] = group end
+  end
+  for _, group in ipairs(groups) do
+    local base = bases[group.context]
+    if base and base ~= group then found[#found + 1] = compare(base, group) end
+  end
+  return found
+end
+
+-- The settings of the published runs that are alike in all.
+local COMMON = {
+  accumulate = 8, max_seconds = 600.0, iterations = 20000, embed_lr = 0.03, matrix_lr = 0.02, scalar_lr = 0.02,
+  val_batch_tokens = 524288, precision = "bfloat16",
+}
+
+-- {{key =, ours =, published =}, …}: where the configuration of a run with a counterpart departs from it.
+local function departures(group)
+  local run, found = group.runs[1], {}
+  local path = run and run.dir .. "/config.yaml"
+  if not run or #group.published == 0 or not system.exists(path) then return found end
+  local given = config.load(path):plain()
+  local function expect(key, ours, theirs)
+    if ours ~= nil and ours ~= theirs then found[#found + 1] = { key = key, ours = ours, published = theirs } end
+  end
+  for key, value in pairs(COMMON) do expect(key, given[key], value) end
+  local schedule = settings.published(group.context, group.model)
+  expect("train_batch_tokens", given.train_batch_tokens, schedule.train_batch_tokens)
+  expect("warmdown_steps", given.warmdown_steps, schedule.warmdown_steps)
+  expect("momentum.warmup_steps", (given.momentum or {}).warmup_steps, schedule.momentum.warmup_steps)
+  expect("val_tokens", given.val_tokens, nil)
+  table.sort(found, function(a, b) return a.key < b.key end)
+  return found
+end
+
+local function count(cells)
+  local counts = { all = #cells }
+  for _, cell in ipairs(cells) do counts[cell.status] = (counts[cell.status] or 0) + 1 end
+  return counts
+end
+
+---What the cells came to.
+---@param cells gamut.study.Cell[] labelled {context =, architecture =, seed =}
+---@return {groups: table[], comparisons: table[], counts: table<string, integer>} results
+function results.collect(cells)
+  local groups = groups_of(cells)
+  for _, group in ipairs(groups) do group.departures = departures(group) end
+  return { groups = groups, comparisons = comparisons_of(groups), counts = count(cells) }
+end
+
+return results

@@ -1,0 +1,236 @@
+-- The tables of the study, for the page, table.md and the terminal: what golf.results collected, in the words and
+-- decimals of the published ones.
+local format = require "gamut.report.format"
+local published = require "golf.published"
+
+local tables = {}
+
+local function decimals(pattern)
+  return function(value) return value and pattern:format(value) end
+end
+
+local bpb, loss, difference, ratio = decimals "%.4f", decimals "%.4f", decimals "%+.4f", decimals "%.2fx"
+
+local function count(value) return value and format.count(value) end
+
+-- Milliseconds: whole ones as the study has them, more digits of short steps, and as many as `like` has.
+local function ms(value, like)
+  like = like or value
+  return value and (like >= 99.95 and "%.0f" or like >= 9.995 and "%.1f" or "%.2f"):format(value)
+end
+
+-- "1.3999 ± 0.0042" of two or more seeds.
+local function mean(stats, write)
+  if not stats then return nil end
+  return stats.sd and write(stats.mean) .. " ± " .. write(stats.sd, stats.mean) or write(stats.mean)
+end
+
+local function seeds_of(group)
+  local done, all = #group.runs, #group.cells
+  return done == all and tostring(done) or ("%d of %d"):format(done, all)
+end
+
+local function any_published(found)
+  for _, group in ipairs(found.groups) do
+    if #group.published > 0 then return true end
+  end
+  return false
+end
+
+-- Columns are {title, group, of a row's source, published = true where only a published counterpart fills it}.
+local function build(columns, sources, with_published)
+  local one = { columns = {}, rows = {} }
+  local used = {}
+  for _, column in ipairs(columns) do
+    if with_published or not column.published then
+      used[#used + 1] = column
+      one.columns[#one.columns + 1] = { column[1], group = column.group, number = column.number ~= false }
+    end
+  end
+  for i, source in ipairs(sources) do
+    one.rows[i] = {}
+    for k, column in ipairs(used) do one.rows[i][k] = column[2](source) end
+  end
+  return one
+end
+
+local function figure(name) return function(group) return group.figures[name] end end
+
+local function ours(name, write)
+  return function(group) return mean(figure(name)(group).ours, write) end
+end
+
+local function theirs(name, write)
+  return function(group) return mean(figure(name)(group).published, write) end
+end
+
+local MAIN = {
+  { "context", function(group) return count(group.context) end },
+  { "model", function(group) return group.model end, number = false },
+  { "seeds", seeds_of },
+  { "ours", ours("bpb", bpb), group = "bits per byte" },
+  { "published", theirs("bpb", bpb), group = "bits per byte", published = true },
+  { "difference", function(group) return difference(group.figures.bpb.difference) end, group = "bits per byte",
+    published = true },
+  { "ours", ours("step_average_ms", ms), group = "ms a step" },
+  { "published", theirs("step_average_ms", ms), group = "ms a step", published = true },
+  { "ratio", function(group) return ratio(group.figures.step_average_ms.ratio) end, group = "ms a step",
+    published = true },
+  { "ours", ours("steps", count), group = "steps" },
+  { "published", theirs("steps", count), group = "steps", published = true },
+  { "ours", ours("submission_bytes", count), group = "bytes with code" },
+  { "published", theirs("submission_bytes", count), group = "bytes with code", published = true },
+  { "parameters", function(group)
+    local stats = group.figures.parameters
+    return count((stats.ours or stats.published or {}).mean)
+  end },
+}
+
+---By context and model: means and spread over the seeds, ours beside the published ones.
+function tables.main(found) return build(MAIN, found.groups, any_published(found)) end
+
+local function interval(one)
+  return one.welch and ("%+.4f to %+.4f"):format(one.welch.low, one.welch.high)
+end
+
+local function better(value)
+  return value and (value < 0 and "yes" or value > 0 and "no" or "alike")
+end
+
+local function of_published(key, write)
+  return function(one) return one.published and write(one.published[key]) end
+end
+
+local COMPARISON = {
+  { "context", function(one) return count(one.context) end },
+  { "model", function(one) return one.model end, number = false },
+  { "model", function(one) return mean(one.group.figures.bpb.ours, bpb) end, group = "bits per byte" },
+  { "baseline", function(one) return mean(one.base.figures.bpb.ours, bpb) end, group = "bits per byte" },
+  { "difference", function(one) return difference(one.difference) end, group = "bits per byte" },
+  { "95 % interval", interval, group = "bits per byte", interval = true },
+  { "model", of_published("hybrid", bpb), group = "published", published = true },
+  { "baseline", of_published("baseline", bpb), group = "published", published = true },
+  { "difference", of_published("difference", difference), group = "published", published = true },
+  { "better than the baseline", function(one) return better(one.difference) end },
+  { "published", of_published("difference", better), published = true },
+  { "speed", function(one) return ratio(one.speed) end },
+  { "published speed", of_published("speed", ratio), published = true },
+}
+
+---Every other model against the baseline of its context, as the study sums itself up; nil where there is no such pair.
+---Speed is the baseline's time a step over the model's.
+function tables.comparison(found)
+  if #found.comparisons == 0 then return nil end
+  local with_published, with_interval, columns = false, false, {}
+  for _, one in ipairs(found.comparisons) do
+    with_published, with_interval = with_published or one.published ~= nil, with_interval or one.welch ~= nil
+  end
+  for _, column in ipairs(COMPARISON) do
+    if with_interval or not column.interval then columns[#columns + 1] = column end
+  end
+  return build(columns, found.comparisons, with_published)
+end
+
+-- The published run of the same seed, else the only one there is.
+local function twin(group, run)
+  for _, other in ipairs(group.published) do
+    if other.seed == run.seed then return other end
+  end
+end
+
+local function of_run(key, inner, write)
+  return function(row) return row.run[key] and write(row.run[key][inner]) end
+end
+
+local RUNS = {
+  { "run", function(row) return row.run.name end, number = false },
+  { "state", function(row) return row.run.status end, number = false },
+  { "steps", function(row) return count(row.run.steps) end },
+  { "ms a step", function(row) return ms(row.run.step_average_ms) end },
+  { "loss", of_run("pre_quant", "loss", loss), group = "before quantisation" },
+  { "bits per byte", of_run("pre_quant", "bpb", bpb), group = "before quantisation" },
+  { "loss", of_run("post_quant", "loss", loss), group = "artifact" },
+  { "bits per byte", of_run("post_quant", "bpb", bpb), group = "artifact" },
+  { "published, same seed", function(row) return row.twin and bpb(row.twin.post_quant.bpb) end, group = "artifact",
+    published = true },
+  { "bytes", function(row) return count(row.run.artifact_bytes) end, group = "artifact" },
+  { "with code", function(row) return count(row.run.submission_bytes) end, group = "artifact" },
+  { "peak MiB", function(row) return row.run.peak_mib and count(row.run.peak_mib.allocated) end },
+  { "evaluation ms", function(row) return count(row.run.eval_ms) end },
+}
+
+---Every cell, with a link to its report where it was begun.
+function tables.runs(found)
+  local rows, with_published = {}, false
+  for _, group in ipairs(found.groups) do
+    for _, run in ipairs(group.all_runs) do
+      local same = twin(group, run)
+      rows[#rows + 1], with_published = { run = run, twin = same }, with_published or same ~= nil
+    end
+  end
+  local one = build(RUNS, rows, with_published)
+  for i, row in ipairs(rows) do
+    one.rows[i].class = row.run.status
+    if row.run.steps then one.rows[i].links = { row.run.name .. "/report.html" } end
+  end
+  return one
+end
+
+-- "6.9366 (+0.0002)" for each of the first ten steps.
+local function first_losses(row)
+  local of, train = {}, row.run.train
+  for i, step in ipairs(train and train.step or {}) do of[step] = train.loss[i] end
+  local cells = { row.run.name }
+  for i, step in ipairs(row.twin.train.step) do
+    local value = of[step]
+    cells[i + 1] = value and ("%.4f (%+.4f)"):format(value, value - row.twin.train.loss[i]) or nil
+  end
+  return cells
+end
+
+---Training losses of the first ten steps, with the difference to the published run of the same seed: a fingerprint of
+---initial weights, order of the data and optimizers. nil where no run has such a counterpart.
+function tables.first_losses(found)
+  local one = { columns = { { "run" } }, rows = {} }
+  for step = 1, 10 do one.columns[step + 1] = { tostring(step), group = "step", number = true } end
+  for _, group in ipairs(found.groups) do
+    for _, run in ipairs(group.all_runs) do
+      local same = twin(group, run)
+      if run.train and same and same.train then table.insert(one.rows, first_losses { run = run, twin = same }) end
+    end
+  end
+  return #one.rows > 0 and one or nil
+end
+
+-- A value of a configuration as a person writes it.
+local function word(value)
+  if value == nil then return "not set" end
+  return math.type(value) == "float" and ("%g"):format(value) or tostring(value)
+end
+
+---What a reader must know beside the tables, a sentence each.
+---@return string[]
+function tables.notes(found)
+  local notes, contexts, unquantised = {}, {}, false
+  for _, group in ipairs(found.groups) do
+    if #group.published > 0 then contexts[group.context] = true end
+    for _, run in ipairs(group.runs) do unquantised = unquantised or run.pre_quant ~= nil and not run.post_quant end
+    local parts = {}
+    for i, one in ipairs(group.departures) do
+      parts[i] = ("%s %s (published %s)"):format(one.key, word(one.ours), word(one.published))
+    end
+    if #parts > 0 then
+      notes[#notes + 1] = ("%s at %s ran otherwise than the study: %s.")
+        :format(group.model, count(group.context), table.concat(parts, ", "))
+    end
+  end
+  if unquantised then
+    notes[#notes + 1] = "Runs without an artifact stand with their score before quantisation."
+  end
+  for _, correction in ipairs(published.corrections) do
+    if contexts[correction.context] then notes[#notes + 1] = correction.text end
+  end
+  return notes
+end
+
+return tables
