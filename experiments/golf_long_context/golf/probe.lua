@@ -1,0 +1,236 @@
+-- Probes: how long a step of each model takes on the machine at hand, and the schedules that follow for its runs.
+--
+-- A probe is a short run of train.lua at the study's probe settings, in <study>/probes. What was measured is kept in
+-- <study>/probes.json and used again as long as machine, program and settings are the same.
+local gamut = require "gamut"
+local check = require "gamut.options"
+local config = require "gamut.native.config"
+local context = require "gamut.train.context"
+local json = require "gamut.native.json"
+local machine = require "gamut.train.machine"
+local rescaling = require "golf.rescaling"
+local settings_of = require "golf.settings"
+local step_time = require "golf.step_time"
+local system = require "gamut.native.system"
+local words_of = require("gamut.study.settings").words
+
+local probe = {}
+
+-- The study probed for 100 s at the batch and the rates of its scripts; of those steps it used 6 to 10 only, so ten
+-- do. The time does not depend on rates and schedule, but then nothing has to be known of them.
+local DEFAULTS = { seconds = 100.0, steps = 10, train_batch_tokens = 524288 }
+local AS_PROBED = {
+  embed_lr = 0.05, matrix_lr = 0.04, scalar_lr = 0.04, momentum = { start = 0.85, final = 0.95, warmup_steps = 500 },
+  warmdown_steps = 250, val_every = 0, checkpoint_every = 0, artifact = false,
+}
+
+local function options_of(given)
+  check("probe", given, {
+    seconds = "number?", steps = "integer?", train_batch_tokens = "integer?", time_factor = "number?",
+    accumulate = "integer?",
+  })
+  local options = {}
+  for _, source in ipairs { DEFAULTS, given or {} } do
+    for name, value in pairs(source) do options[name] = value end
+  end
+  return options
+end
+
+---@class golf.ProbedRun what is to be timed: runs that differ in their seed only are one
+---@field context integer
+---@field architecture string what tables call the model
+---@field settings table of train.lua, as the runs have them, model.architecture and all
+
+-- The settings of the probe of a run.
+local function settings_for(run, options)
+  local settings = {}
+  for _, source in ipairs { run.settings, AS_PROBED } do
+    for name, value in pairs(source) do settings[name] = value end
+  end
+  settings.seed, settings.context, settings.val_tokens = nil, run.context, run.context
+  settings.train_batch_tokens, settings.accumulate = options.train_batch_tokens, options.accumulate or settings.accumulate
+  settings.iterations, settings.max_seconds = options.steps, options.seconds
+  return settings
+end
+
+-- What a time of a step depends on, beside the settings.
+local function conditions(device)
+  local here = machine(device)
+  here.host = nil -- nodes of a kind share their probes
+  return { machine = here, program = { gamut = gamut.version, libtorch = gamut.libtorch_version } }
+end
+
+-- 32 bits of a text, for the names of folders (FNV-1a).
+local function digest(text)
+  local hash = 0x811c9dc5
+  for i = 1, #text do hash = ((hash ~ text:byte(i)) * 0x01000193) & 0xffffffff end
+  return ("%08x"):format(hash)
+end
+
+local function train_script() return context.settings().script_dir .. "/train.lua" end
+
+-- The configuration of train.lua with these settings, defaults filled in.
+local function resolved(settings)
+  local template = context.settings().script_dir .. "/config.yaml"
+  return config.load(template, { overrides = words_of(settings) }):plain()
+end
+
+-- The entry that the probe of a run will make, all but its figures. Other conditions give it another folder.
+local function wanted(run, options)
+  local settings = settings_for(run, options)
+  local words = words_of(settings)
+  local entry = conditions(gamut.train.device(resolved(settings).device))
+  entry.context, entry.architecture, entry.settings = run.context, run.architecture, words
+  entry.tokens_per_step = options.train_batch_tokens
+  local key = digest(json.encode { entry.machine, entry.program, words })
+  entry.name = ("%d_%s_%s"):format(run.context, run.architecture:gsub("[^%w]+", "_"), key)
+  return entry, settings
+end
+
+local function same(a, b) return json.encode(a) == json.encode(b) end
+
+local function flat(map, prefix, into)
+  for name, value in pairs(map) do
+    if type(value) == "table" then flat(value, prefix .. name .. ".", into) else into[prefix .. name] = tostring(value) end
+  end
+  return into
+end
+
+-- "machine.threads was 4 and is 2", for the first few differences.
+local function difference(was, is)
+  local function facts(entry)
+    local into = flat({ machine = entry.machine, program = entry.program }, "", {})
+    for _, word in ipairs(entry.settings) do into[word:match "^[^=]+"] = word:match "=(.*)" end
+    return into
+  end
+  local before, now, parts = facts(was), facts(is), {}
+  for name in pairs(flat(now, "", flat(before, "", {}))) do
+    if before[name] ~= now[name] then
+      parts[#parts + 1] = ("%s was %s and is %s"):format(name, before[name] or "left out", now[name] or "left out")
+    end
+  end
+  table.sort(parts)
+  return table.concat(parts, "; ")
+end
+
+-- probes.json; empty where there is none that can be read.
+local function read(path)
+  local ok, saved = pcall(function() return json.decode(system.read_file(path)) end)
+  saved = ok and type(saved) == "table" and saved or {}
+  return { format = 1, probes = json.array(saved.probes), schedules = json.array(saved.schedules) }
+end
+
+-- Adds entries to one of its lists, in the place of those of the same model and context where `replace` says so.
+local function save(path, list, entries, replace)
+  local saved = read(path)
+  for _, entry in ipairs(entries) do
+    for i = replace and #saved[list] or 0, 1, -1 do
+      local other = saved[list][i]
+      if other.context == entry.context and other.architecture == entry.architecture then table.remove(saved[list], i) end
+    end
+    table.insert(saved[list], entry)
+  end
+  system.write_file(path, json.encode(saved, { indent = 2 }))
+end
+
+-- A measurement kept from before that holds for `entry`; else nil, having said what is no longer the same.
+local function kept(entry, probes)
+  local stale
+  for _, other in ipairs(probes) do
+    if other.context == entry.context and other.architecture == entry.architecture then
+      local fits = same(other.machine, entry.machine) and same(other.program, entry.program)
+        and same(other.settings, entry.settings)
+      if fits then return other end
+      stale = other
+    end
+  end
+  if stale then
+    print(("The step time of %s at %d is measured again: %s"):format(entry.architecture, entry.context, difference(stale, entry)))
+  end
+end
+
+local function finish_entry(entry, dir)
+  local timed = step_time.of_run(dir, entry.tokens_per_step)
+  entry.step_ms, entry.first_step, entry.last_step = timed.step_ms, timed.first, timed.last
+  entry.measured = os.date "!%Y-%m-%dT%H:%M:%SZ"
+  return entry
+end
+
+-- The probes that have to be run, as a plan of cells in <study>/probes.
+local function run_probes(folder, cells)
+  local plan = gamut.study.plan { folder = folder .. "/probes", cells = cells }
+  if not plan:run() then
+    print "The runs need all of these first."
+    plan:finish()
+  end
+  return plan:cells()
+end
+
+local function cell_of(run, entry, settings)
+  return {
+    name = entry.name, script = train_script(), settings = settings, labels = { probe = entry.name },
+    title = ("step time of %s at %d"):format(run.architecture, run.context), seconds = settings.max_seconds,
+  }
+end
+
+---The step time of every run: kept from before, or measured now, one probe after another. Ends the process where they
+---cannot be had yet: with --dry-run, or when a probe failed or runs elsewhere.
+---@param given {folder: string, runs: golf.ProbedRun[], options?: table} folder: of the study; options: seconds, steps,
+---  train_batch_tokens, accumulate
+---@return table[] entries {context, architecture, step_ms, tokens_per_step, ...} in the order of the runs
+function probe.measure(given)
+  check("probe.measure", given, { folder = "string", runs = "table", options = "table?" })
+  local options, path = options_of(given.options), given.folder .. "/probes.json"
+  local probes, entries, cells, at = read(path).probes, {}, {}, {}
+  for i, run in ipairs(given.runs) do
+    local entry, settings = wanted(run, options)
+    entries[i] = kept(entry, probes) or entry
+    if entries[i] == entry then
+      cells[#cells + 1] = cell_of(run, entry, settings)
+      at[#cells] = entry
+    end
+  end
+  if #cells == 0 then return entries end
+  for i, cell in ipairs(run_probes(given.folder, cells)) do finish_entry(at[i], cell.dir) end
+  save(path, "probes", at)
+  return entries
+end
+
+-- The schedule of a run after its probe, with the defaults of train.lua and the tokens a step published for it.
+local function schedule_of(run, entry, options)
+  local plain = resolved(run.settings)
+  local layers = plain.model.layers
+  local published = not (layers and #layers > 0) and settings_of.published(run.context, plain.model.architecture)
+  local tokens = plain.train_batch_tokens or published and published.train_batch_tokens
+  if not tokens then
+    error(("nothing was published for %s at %d, so say how many tokens a step has: run.train_batch_tokens")
+      :format(run.architecture, run.context), 0)
+  end
+  local factor = options.time_factor or rescaling.time_factor(tokens, entry.tokens_per_step)
+  return {
+    context = run.context, architecture = run.architecture, step_ms = entry.step_ms, time_factor = factor,
+    schedule = rescaling.derive {
+      step_ms = entry.step_ms, time_factor = factor, seconds = plain.max_seconds, iterations = plain.iterations,
+    },
+  }
+end
+
+---The schedules of runs on this machine: measures what has to be measured, shows what follows beside the study's own
+---derivation, and keeps both in probes.json.
+---@param given {folder: string, runs: golf.ProbedRun[], options?: table} as for `measure`; options may have a
+---  time_factor, by default the run's tokens a step over the probe's
+---@return {momentum: {warmup_steps: integer}, warmdown_steps: integer}[] settings of train.lua in the order of the runs
+function probe.schedules(given)
+  local entries, options = probe.measure(given), options_of(given.options)
+  local derived, result = {}, {}
+  for i, run in ipairs(given.runs) do
+    derived[i] = schedule_of(run, entries[i], options)
+    local schedule = derived[i].schedule
+    result[i] = { momentum = { warmup_steps = schedule.momentum_warmup }, warmdown_steps = schedule.warmdown }
+  end
+  print("\n" .. rescaling.table(derived) .. "\n")
+  save(given.folder .. "/probes.json", "schedules", derived, true)
+  return result
+end
+
+return probe
