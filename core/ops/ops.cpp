@@ -4,6 +4,7 @@
 #include <torch/library.h>
 
 #include "ops/activation/activation.h"
+#include "ops/attention/attention.h"
 #include "ops/causal_conv1d/causal_conv1d.h"
 #include "ops/conv1d/conv1d.h"
 #include "ops/cross_entropy/cross_entropy.h"
@@ -20,6 +21,14 @@
 namespace gamut::ops {
 
 TORCH_LIBRARY_FRAGMENT(gamut, library) {
+  library.def(
+      "attention(Tensor q, Tensor k, Tensor v, *, float? scale=None, bool causal=True, "
+      "int window=0, Tensor? spans=None) -> Tensor",
+      attention);
+  library.def(
+      "attention_reference(Tensor q, Tensor k, Tensor v, *, float? scale=None, bool causal=True, "
+      "int window=0, Tensor? spans=None) -> Tensor",
+      attention_reference);
   library.def(
       "causal_conv1d(Tensor x, Tensor weight, Tensor? bias=None, *, Tensor? initial_state=None, "
       "Tensor? cu_seqlens=None, str? activation=None) -> (Tensor output, Tensor final_state)",

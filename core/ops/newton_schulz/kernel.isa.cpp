@@ -2,7 +2,7 @@
 // and written in panels, which is all that the next product reads.
 #include "ops/newton_schulz/kernel.h"
 
-#include "ops/simd/shuffle.h"
+#include "ops/simd/transpose.h"
 #include "ops/simd/vec.h"
 
 namespace gamut::ops::matrix_iteration::GAMUT_ISA {
@@ -33,31 +33,6 @@ GAMUT_INLINE Words halves(const float* p) {
   BFloat16 narrow[kLane];
   store(narrow, load(p));
   return (Words)load(narrow) >> 16;
-}
-
-// Transposes kLane vectors of kLane words in place: rows i and i + width exchange blocks of `width`
-// words, for width = 1, 2, 4, ...
-template <int kWidth>
-GAMUT_INLINE void exchange_blocks(Words* rows) {
-  Words low, high;
-  for (int lane = 0; lane < kLane; ++lane) {
-    const bool second = lane & kWidth;
-    low[lane] = second ? kLane + lane - kWidth : lane;
-    high[lane] = second ? kLane + lane : lane + kWidth;
-  }
-#pragma GCC unroll 16
-  for (int i = 0; i < kLane; ++i) {
-    if (i & kWidth) continue;
-    const Words a = rows[i], b = rows[i + kWidth];
-    rows[i] = shuffle(a, b, low);
-    rows[i + kWidth] = shuffle(a, b, high);
-  }
-}
-GAMUT_INLINE void transpose(Words* rows) {
-  exchange_blocks<1>(rows);
-  exchange_blocks<2>(rows);
-  exchange_blocks<4>(rows);
-  if constexpr (kLane == 16) exchange_blocks<8>(rows);
 }
 
 // What differs between the two kinds of words.

@@ -76,6 +76,14 @@ function cases.gated_norm(a)
   return trained({ x, gate, weight }, gradient, function() return run(x, weight, 1e-5, options) end)
 end
 
+-- Causal attention; steps before heads.
+function cases.sdpa(a)
+  local function made(heads) return gamut.randn({ a.B, a.T, heads, a.D }):to { dtype = a.dtype }:requires_grad_() end
+  local q, k, v = made(a.H), made(a.K), made(a.K)
+  local gradient = gamut.randn({ a.B, a.T, a.H, a.D }):to { dtype = a.dtype }
+  return trained({ q, k, v }, gradient, function() return ops.attention(q, k, v) end)
+end
+
 -- A layer of an audio codec: snake, then the convolution.
 function cases.codec_conv(a)
   local weight = gamut.randn { a.N, a.C, a.K } / math.sqrt(a.C * a.K)

@@ -100,6 +100,14 @@ def snake(x, alpha):
     return x + (alpha + 1e-9).reciprocal() * torch.sin(alpha * x).pow(2)
 
 
+def sdpa(B, T, H, K, D, dtype):
+    """Heads before steps, as LibTorch's kernel has them."""
+    leaf = lambda heads: torch.randn(B, heads, T, D, dtype=getattr(torch, dtype)).requires_grad_()
+    q, k, v = leaf(H), leaf(K), leaf(K)
+    return trained((q, k, v), torch.randn(B, H, T, D, dtype=q.dtype),
+                   lambda: F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True))
+
+
 def codec_conv(T, C, N, K, s, d):
     x, alpha = torch.randn(1, C, T), torch.rand(1, C, 1) + 0.1
     weight, bias = torch.randn(N, C, K) / (C * K) ** 0.5, torch.randn(N)
@@ -119,5 +127,5 @@ def lstm(B, T, H, layers):
     return torch.inference_mode()(lambda: network(x))
 
 
-CASES = {f.__name__: f for f in (delta_rule, delta_rule_decode, selective_scan, ssd, causal_conv, gated_norm, codec_conv,
+CASES = {f.__name__: f for f in (delta_rule, delta_rule_decode, selective_scan, ssd, causal_conv, gated_norm, sdpa, codec_conv,
                                  codec_conv_transpose, lstm)}

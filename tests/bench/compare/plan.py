@@ -71,6 +71,15 @@ def elementwise_cases():
                byte=4 * B * T * H * D * 8, exp=2 * B * T * H * D)
 
 
+def sdpa_cases():
+    """The operator beside F.scaled_dot_product_attention, forward and backward, causal: half of the scores."""
+    for dtype in ("float32", "bfloat16"):
+        for shape in ((1, 2048, 8, 4, 64), (1, 2048, 8, 4, 56), (2, 1024, 6, 2, 64), (1, 8192, 8, 4, 64)):
+            B, T, H, K, D = shape
+            yield Case(f"sdpa ({B},{T},{H}/{K},{D}) {dtype}", "sdpa", dict(zip("BTHKD", shape), dtype=dtype), 1.2,
+                       3.5 * 4 * B * H * D * T * T / 2, exp=B * H * T * T, dtype=dtype, unit=B * T)
+
+
 def attention_cases():
     """Products of the projections and of the keys that are seen; backward 2 and 2.5 times the forward's."""
     widths = {"speech": (384, 6, 2, 64), "golf": (448, 8, 4, 56)}
@@ -165,7 +174,7 @@ def codec_cases():
 
 
 CASES = {}
-for make in (delta_cases, scan_cases, ssd_cases, elementwise_cases, attention_cases, muon_cases, growth_cases, speech_cases,
+for make in (delta_cases, scan_cases, ssd_cases, elementwise_cases, sdpa_cases, attention_cases, muon_cases, growth_cases, speech_cases,
              memory_cache_cases, codec_cases):
     for number, case in enumerate(make(), 1):
         CASES[f"{make.__name__.removesuffix('_cases')}_{number}"] = case
