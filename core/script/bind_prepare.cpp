@@ -6,6 +6,8 @@
 //   prepare.settings(declared options, {"key=value", ...}, "the data set `ljspeech`") -> table
 //   prepare.tokenizer_settings(tokenizer's name, {"key=value", ...}) -> table
 //   prepare.text_units{files =, field =, unit_bytes =, validation_documents =} -> items
+//   prepare.fingerprint(items) -> 32 digits, of what the items are and of their files' sizes and
+//   times prepare.train_tokenizer{tokenizer =, input =, output =, field =, options =}
 //   prepare.run{items =, kind =, out =, tokenizer =, ...} -> manifest, whether it was there already
 #include <ATen/Parallel.h>
 
@@ -16,16 +18,19 @@
 #include "data/corpus_split.h"
 #include "data/documents.h"
 #include "data/prepare/audio_work.h"
+#include "data/prepare/plan.h"
 #include "data/prepare/prepare.h"
 #include "data/prepare/text_units.h"
 #include "data/prepare/text_work.h"
 #include "data/prepare/walk.h"
+#include "files/hash.h"
 #include "plugin_host/options_check.h"
 #include "plugin_host/registry.h"
 #include "script/json.h"
 #include "script/option_values.h"
 #include "script/signals.h"
 #include "script/table_fields.h"
+#include "script/train_tokenizer.h"
 #include "telemetry/progress.h"
 
 namespace gamut::script {
@@ -160,8 +165,8 @@ data::Unit to_unit(lua_State* L) {
   return unit;
 }
 
-std::vector<data::Unit> to_units(lua_State* L, int table) {
-  push_field(L, table, "items");
+// The list at the top of the stack.
+std::vector<data::Unit> to_units(lua_State* L) {
   luaL_checktype(L, -1, LUA_TTABLE);
   const int items = lua_gettop(L);
   const auto count = static_cast<lua_Integer>(lua_rawlen(L, items));
@@ -171,8 +176,35 @@ std::vector<data::Unit> to_units(lua_State* L, int table) {
     lua_rawgeti(L, items, i);
     units.push_back(to_unit(L));
   }
-  lua_pop(L, 1);
   return units;
+}
+
+// prepare.fingerprint(items) -> what two calls have in common when nothing was added, removed or
+// written to in between.
+int fingerprint(lua_State* L) {
+  lua_settop(L, 1);
+  std::vector<data::Unit> units = to_units(L);
+  data::complete_units(units);
+  std::string all;
+  for (const auto& unit : units) all += data::fingerprint(unit);
+  lua_pushstring(L, files::xxh3_hex(all.data(), all.size()).c_str());
+  return 1;
+}
+
+// prepare.train_tokenizer{tokenizer =, input = PATH, output = FILE, field =, options =, replace =}
+int train_tokenizer(lua_State* L) {
+  check_fields(L, 1, "prepare.train_tokenizer",
+               {"tokenizer", "input", "output", "field", "options", "replace"});
+  TokenizerTraining training;
+  training.tokenizer = string_field(L, 1, "tokenizer", "");
+  training.inputs = {string_field(L, 1, "input", "")};
+  training.output = string_field(L, 1, "output", "");
+  training.field = string_field(L, 1, "field", training.field);
+  push_field(L, 1, "options");
+  training.options = to_option_map(L, -1, "training of the tokenizer `" + training.tokenizer + "`");
+  training.replace = boolean_field(L, 1, "replace", false);
+  train_tokenizer(training);
+  return 0;
 }
 
 struct MadeTokenizer {
@@ -282,7 +314,9 @@ int run(lua_State* L) {
                 "max_skipped", "retry_skipped", "min_seconds", "max_seconds", "min_peak",
                 "accept_truncated", "validation", "seed", "shard_tokens", "prefix"});
   lua_settop(L, 1);
-  std::vector<data::Unit> units = to_units(L, 1);
+  push_field(L, 1, "items");
+  std::vector<data::Unit> units = to_units(L);
+  lua_pop(L, 1);
   MadeTokenizer made = make_tokenizer(L, 1);
   const auto work = make_work(L, 1, made);
   data::PrepareOptions options = to_options(L, 1, units.size());
@@ -316,6 +350,8 @@ int open_prepare(lua_State* L) {
                                 {"settings", guard<settings>},
                                 {"text_units", guard<text_units>},
                                 {"tokenizer_settings", guard<tokenizer_settings>},
+                                {"fingerprint", guard<fingerprint>},
+                                {"train_tokenizer", guard<train_tokenizer>},
                                 {"run", guard<run>},
                                 {nullptr, nullptr}};
   luaL_newlib(L, functions);

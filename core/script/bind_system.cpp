@@ -63,20 +63,28 @@ int exists(lua_State* L) {
   return 1;
 }
 
-// A folder that only this process works in, until the object goes or the process ends.
+// A folder that only this process works in, until the object is closed or goes, or the process
+// ends.
 struct FolderLock {
   static constexpr const char* kName = "gamut.FolderLock";
   int descriptor = -1;
 
   explicit FolderLock(int opened) : descriptor(opened) {}
   FolderLock(FolderLock&& other) noexcept : descriptor(std::exchange(other.descriptor, -1)) {}
-  ~FolderLock() {
-    if (descriptor >= 0) close(descriptor);
+  ~FolderLock() { release(); }
+  void release() {
+    if (descriptor >= 0) close(std::exchange(descriptor, -1));
   }
 };
 
-// system.lock_folder(path) -> an object that holds the lock, or nil when another process has it.
-// File systems that know no locks grant it.
+// At the end of a `local lock <close>`.
+int close_lock(lua_State* L) {
+  check_object<FolderLock>(L, 1).release();
+  return 0;
+}
+
+// system.lock_folder(path) -> an object that holds the lock (it may be <close>), or nil when
+// another process has it. File systems that know no locks grant it.
 int lock_folder(lua_State* L) {
   const fs::path path = luaL_checkstring(L, 1);
   FolderLock lock(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -100,7 +108,8 @@ int sha256(lua_State* L) {
 
 int open_system(lua_State* L) {
   const luaL_Reg none[] = {{nullptr, nullptr}};
-  new_class<FolderLock>(L, none, none);
+  const luaL_Reg lock_metamethods[] = {{"__close", guard<close_lock>}, {nullptr, nullptr}};
+  new_class<FolderLock>(L, lock_metamethods, none);
   const luaL_Reg functions[] = {
       {"monotonic", guard<monotonic>},   {"make_directories", guard<make_directories>},
       {"write_file", guard<write_file>}, {"read_file", guard<read_file>},

@@ -66,7 +66,7 @@ refuses "no network for LibTorch" "LibTorch 2.11.0 could not be fetched with pip
 if [ -e tree/.gamut/libtorch-2.11.0 ]; then echo "FAILED: LibTorch seems to be there"; exit 1; fi
 
 rm -f "$tools/sudo"
-lacks ccache mold perl-doc
+lacks ccache mold perl-doc linux-doc
 refuses "packages that may be missing stop nothing" "could not be fetched with pip"
 
 fake uname 'echo riscv64'

@@ -111,6 +111,29 @@ testing.test("splits: a choice is in order, and the same for the same seed", fun
   assert(names_of(chosen) ~= names_of(splits.choose(many(50), 10, 2)), "the seed has no effect")
 end)
 
+testing.test("splits: a shuffled order is the seed's alone, and more items move no other", function()
+  local shuffled, others = splits.shuffle(many(50), 1), splits.shuffle(many(60), 1)
+  testing.equal(#shuffled, 50)
+  assert(names_of(shuffled) ~= names_of(many(50)), "they stand as they were")
+  assert(names_of(shuffled) ~= names_of(splits.shuffle(many(50), 2)), "the seed has no effect")
+  local known, kept = {}, {}
+  for _, item in ipairs(shuffled) do known[item.name] = true end
+  for _, item in ipairs(others) do
+    if known[item.name] then kept[#kept + 1] = item end
+  end
+  testing.equal(names_of(kept), names_of(shuffled))
+end)
+
+testing.test("text_folder: documents by name, or in a seeded order", function()
+  for i = 1, 9 do write(("texts/%d.txt"):format(i), "a text") end
+  local source = folder .. "/texts"
+  testing.equal(names_of(list("text_folder", {source = source, field = "text", order = "name"})),
+    "1.txt 2.txt 3.txt 4.txt 5.txt 6.txt 7.txt 8.txt 9.txt")
+  local shuffled = list("text_folder", {source = source, field = "text", order = "shuffled", seed = 5})
+  testing.equal(names_of(shuffled), names_of(splits.shuffle(list("text_folder", {source = source, field = "text"}), 5)))
+  testing.equal(#shuffled, 9)
+end)
+
 testing.test("ljspeech: quotes in sentences, both transcripts", function()
   write("lj/metadata.csv", 'LJ001-0001|He said "no, 2|He said "no, two\nLJ002-0001|Only one|\n')
   local items = list("ljspeech", {source = folder .. "/lj", split_by = "book"})

@@ -7,23 +7,28 @@ local system = require "gamut.native.system"
 
 local corpus = {}
 
--- English text that Debian packages install; the first that is there is taken. A pattern names a
--- file that only the whole documentation has, and the folder is what `match` leaves of it.
+-- English text that Debian packages install. A pattern names a file that only the whole documentation
+-- has, and the folder is what `match` leaves of it.
 local DEFAULTS = {
-  {pattern = "/usr/share/perl/5.*/pod/perlfunc.pod", folder = "^(.*)/[^/]*$"},
-  {pattern = "/usr/share/doc/linux-doc-*/Documentation/index.rst.gz", folder = "^(.*)/[^/]*$"},
+  ["perl-doc"] = {pattern = "/usr/share/perl/5.*/pod/perlfunc.pod", folder = "^(.*)/[^/]*$"},
+  ["linux-doc"] = {pattern = "/usr/share/doc/linux-doc-*/Documentation/index.rst.gz", folder = "^(.*)/[^/]*$"},
 }
 
 ---A folder of English text to train on when none is named: the documentation of perl-doc (8 MB) or
----linux-doc (24 MB).
----@return string
-function corpus.default_text()
-  for _, default in ipairs(DEFAULTS) do
+---linux-doc (34 MB), of the first package that is installed.
+---@param packages? ("perl-doc"|"linux-doc")[] which, in which order; default: perl-doc, linux-doc
+---@return string folder
+---@return string package
+function corpus.default_text(packages)
+  packages = packages or {"perl-doc", "linux-doc"}
+  for _, package in ipairs(packages) do
+    local default = DEFAULTS[package]
+    if not default then error(("data.default_text knows perl-doc and linux-doc, not %s"):format(tostring(package)), 2) end
     local found = native.glob(default.pattern)
-    if #found > 0 then return (found[1]:match(default.folder)) end
+    if #found > 0 then return found[1]:match(default.folder), package end
   end
-  error("there is no text to train on: install Debian's perl-doc (or linux-doc), "
-    .. "or name a file or folder of text with data=PATH", 0)
+  error(("there is no text to train on: install Debian's %s, or name a file or folder of text (data=PATH, text=PATH)")
+    :format(table.concat(packages, " or ")), 0)
 end
 
 ---@return string

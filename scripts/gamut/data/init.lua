@@ -8,6 +8,7 @@ local check = require "gamut.options"
 local codes = require "gamut.data.codes"
 local corpus = require "gamut.data.corpus"
 local native = require "gamut.native.data"
+local preparation = require "gamut.data.preparation"
 local strict = require "gamut.strict"
 
 ---@class gamut.data.TokenSet
@@ -22,6 +23,8 @@ local data = strict("gamut.data", {
   batches = require "gamut.data.loader",
   text_corpus = corpus.text_corpus,
   default_text = corpus.default_text,
+  prepare = preparation.prepare,
+  train_tokenizer = require "gamut.data.tokenizers",
   codes = codes.codes,
   code_batches = codes.code_batches,
   code_windows = codes.code_windows,

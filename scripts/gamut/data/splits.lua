@@ -91,6 +91,19 @@ function splits.assign(items, settings)
   return items
 end
 
+-- Where each item stood, in the order that a hash of name and seed gives.
+local function hashed_order(items, prefix, seed)
+  local order = {}
+  for i, item in ipairs(items) do
+    order[i] = {position = recipe.position(prefix .. item.name, seed), index = i}
+  end
+  table.sort(order, function(a, b)
+    if a.position ~= b.position then return a.position < b.position end
+    return a.index < b.index
+  end)
+  return order
+end
+
 ---`count` of the items, chosen by a hash of name and seed, in the order that they have.
 ---@param items table[]
 ---@param count integer
@@ -98,19 +111,21 @@ end
 ---@return table[]
 function splits.choose(items, count, seed)
   if count >= #items then return items end
-  local order = {}
-  for i, item in ipairs(items) do
-    order[i] = {position = recipe.position("chosen/" .. item.name, seed), index = i}
-  end
-  table.sort(order, function(a, b)
-    if a.position ~= b.position then return a.position < b.position end
-    return a.index < b.index
-  end)
-  local chosen = {}
+  local order, chosen = hashed_order(items, "chosen/", seed), {}
   for i = 1, count do chosen[i] = order[i].index end
   table.sort(chosen)
   for i, index in ipairs(chosen) do chosen[i] = items[index] end
   return chosen
+end
+
+---The items in the order that a hash of name and seed gives, which more of them would not change.
+---@param items table[]
+---@param seed integer
+---@return table[]
+function splits.shuffle(items, seed)
+  local shuffled = {}
+  for i, entry in ipairs(hashed_order(items, "order/", seed)) do shuffled[i] = items[entry.index] end
+  return shuffled
 end
 
 return splits

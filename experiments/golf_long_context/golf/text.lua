@@ -1,0 +1,113 @@
+-- Raw text to what a run reads: a SentencePiece model with the study's options, and shards of the text by it, whole
+-- documents held out. Done once, in a folder of its own; a call that was cut off is gone on with, and text or settings
+-- that are no longer those it was made from are refused.
+local gamut = require "gamut"
+local check = require "gamut.options"
+local json = require "gamut.native.json"
+local preparation = require "gamut.data.preparation"
+local system = require "gamut.native.system"
+local data = gamut.data
+
+local text = {}
+
+local SETTINGS = { field = "string", seed = "integer", validation = "number", vocab_size = "integer", trainer = "table" }
+
+-- The path of the text that is meant; "default" is what Debian's packages of documentation install.
+local function find(path)
+  if path ~= "default" then return path end
+  local folder, package = data.default_text { "linux-doc", "perl-doc" }
+  if package ~= "linux-doc" then
+    print(("Debian's linux-doc is not on this machine, so the text of %s takes its place: less of it, and other losses.")
+      :format(package))
+  end
+  return folder
+end
+
+-- What the folder is made from, as it is written into text.json: first of all, so that what is begun is gone on
+-- with from the same text or not at all.
+local function plan_of(path, settings)
+  local source = { source = path, field = settings.field }
+  local there = system.exists(path)
+  return {
+    text = path, fingerprint = there and preparation.fingerprint("text_folder", source) or nil,
+    field = settings.field, seed = settings.seed, validation = settings.validation,
+    vocab_size = settings.vocab_size, trainer = settings.trainer,
+  }
+end
+
+local function shown(value)
+  return type(value) == "table" and json.encode(value) or tostring(value)
+end
+
+-- Refuses a folder that was made from something else. Text that is gone since cannot have changed.
+local function compare(folder, before, now)
+  for _, key in ipairs { "text", "vocab_size", "validation", "seed", "field", "trainer" } do
+    if shown(before[key]) ~= shown(now[key]) then
+      error(("the tokenizer and shards in %s were made with %s = %s, and now it is %s; go on with that, or begin another study (--run-dir)")
+        :format(folder, key, shown(before[key]), shown(now[key])), 0)
+    end
+  end
+  if now.fingerprint and now.fingerprint ~= before.fingerprint then
+    error(("the text in %s changed since the tokenizer and shards in %s were made of it: files were added, removed or written to; "
+      .. "begin another study with it (--run-dir)"):format(now.text, folder), 0)
+  end
+end
+
+local function settle_plan(folder, path, settings)
+  local file, plan = folder .. "/text.json", plan_of(path, settings)
+  if system.exists(file) then return compare(folder, json.decode(system.read_file(file)), plan) end
+  if not plan.fingerprint then error(("there is no text at %s"):format(path), 0) end
+  system.write_file(file, json.encode(plan) .. "\n")
+end
+
+-- 15837588 as 15,837,588.
+local function grouped(number)
+  local digits = tostring(number):reverse():gsub("(%d%d%d)", "%1,"):reverse()
+  return (digits:gsub("^,", ""))
+end
+
+local function need_both_sides(manifest, path)
+  local train, val = manifest.splits.train, manifest.splits.val
+  if train and val then return train, val end
+  error(("%s has %d documents, and all of them fell to one side of the split; whole documents are held out, so give more of them "
+    .. "(a file each, or lines of JSON), or another share or seed of the validation"):format(path, (train or val).documents), 0)
+end
+
+---Tokenizer and shards of a text, made in `folder` where they are not there yet.
+---@param path string a file or folder of documents (.txt, .md, .rst, .pod, JSON lines, also .gz, Parquet), or
+---  "default": the text of Debian's linux-doc, else of perl-doc
+---@param folder string
+---@param settings {vocab_size: integer, validation: number, seed: integer, field: string, trainer: table}
+---  validation: share of the documents held out; seed: of that choice and of the order of documents; field: of JSON
+---  lines, the column of Parquet; trainer: options of `gamut tokenizer train sentencepiece` over the study's
+---@return {data: string, tokenizer: string} for config.yaml: folder of shards, model
+function text.prepare(path, folder, settings)
+  check("golf.text", settings, SETTINGS)
+  path = find(path)
+  system.make_directories(folder)
+  local lock <close> = system.lock_folder(folder)
+  if not lock then
+    error(("another process prepares the text in %s; give the same command again when it is done"):format(folder), 0)
+  end
+  settle_plan(folder, path, settings)
+  local model, shards = folder .. "/tokenizer.model", folder .. "/shards"
+  if not system.exists(model) then
+    print(("Text: %s\nTraining a SentencePiece model of %d pieces on it:"):format(path, settings.vocab_size))
+    local options = { vocab_size = settings.vocab_size }
+    for name, value in pairs(settings.trainer) do options[name] = value end
+    data.train_tokenizer("sentencepiece", { input = path, output = model, field = settings.field, options = options })
+  end
+  local complete = system.exists(shards .. "/manifest.json")
+  if not complete then print "Turning the text into shards of tokens:" end
+  local manifest = complete and json.decode(system.read_file(shards .. "/manifest.json"))
+    or data.prepare("text_folder", {
+      source = path, field = settings.field, out = shards, order = "shuffled",
+      tokenizer = "sentencepiece", validation = settings.validation, seed = settings.seed,
+    }, { model = model })
+  local train, val = need_both_sides(manifest, path)
+  print(("Text: %s tokens of %s documents to train on; %s tokens of %s documents held out.")
+    :format(grouped(train.tokens), grouped(train.documents), grouped(val.tokens), grouped(val.documents)))
+  return { data = shards, tokenizer = model }
+end
+
+return text
