@@ -192,17 +192,18 @@ class Block(nn.Module):
 
 
 class Model(nn.Module):
-    """Draws from PyTorch's generator in the study's order; seed it before."""
+    """Draws from PyTorch's generator in the study's order; seed it before. Another width or vocabulary makes a small one."""
 
-    def __init__(self, name):
+    def __init__(self, name, width=None, vocabulary=VOCAB):
         super().__init__()
         plan = ARCHITECTURES[name]
-        self.tok_emb = nn.Embedding(VOCAB, plan.width)
-        self.skip_weights = nn.Parameter(torch.ones(LAYERS // 2, plan.width))
+        d = width or plan.width
+        self.tok_emb = nn.Embedding(vocabulary, d)
+        self.skip_weights = nn.Parameter(torch.ones(LAYERS // 2, d))
         self.blocks = nn.ModuleList()
         for layer in range(LAYERS):
-            mixer = (GatedDeltaNet if layer in plan.delta_layers else Attention)(plan.width)
-            self.blocks.append(Block(plan.width, mixer, plan.mixer_name))
+            mixer = (GatedDeltaNet if layer in plan.delta_layers else Attention)(d)
+            self.blocks.append(Block(d, mixer, plan.mixer_name))
         nn.init.normal_(self.tok_emb.weight, 0.0, 0.005)
         for path, parameter in self.named_parameters():
             if path.endswith((".proj.weight", ".w_out.weight")):

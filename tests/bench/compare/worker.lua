@@ -9,7 +9,7 @@ gamut.set_num_threads(2)
 gamut.manual_seed(1)
 
 local cases = {}
-for _, file in ipairs { "operators", "attention", "floors", "muon", "speech", "memory_cache", "codecs" } do
+for _, file in ipairs { "operators", "attention", "floors", "muon", "speech", "memory_cache", "codecs", "golf" } do
   for name, make in pairs(dofile(here .. "/" .. file .. ".lua")) do cases[name] = make end
 end
 

@@ -15,11 +15,12 @@ import torch
 
 import attention
 import codecs_python
+import golf
 import muon
 import operators
 import speech
 
-CASES = {**operators.CASES, **attention.CASES, **muon.CASES, **speech.CASES, **codecs_python.CASES}
+CASES = {**operators.CASES, **attention.CASES, **muon.CASES, **speech.CASES, **codecs_python.CASES, **golf.CASES}
 
 
 def parse(words):
