@@ -5,6 +5,7 @@ local json = require "gamut.native.json"
 local page = require "golf.page"
 local published = require "golf.published"
 local results = require "golf.results"
+local submission = require "golf.submission"
 local system = require "gamut.native.system"
 local tables = require "golf.tables"
 local telemetry = require "gamut.native.telemetry"
@@ -32,16 +33,17 @@ local function cell_of(name, status, labels)
   return cell
 end
 
--- A run's metrics: a validation every 50 steps, a training line every 10, ms a step as given.
+-- A run's metrics: a validation every 50 steps, a training line a step, ms a step as given.
 local function metrics_of(steps, ms, final)
   local lines = {}
   for step = 0, steps do
     local fall = final + 2.7 * math.exp(-step / 60)
-    if step > 0 and (step <= 10 or step % 10 == 0) then
-      lines[#lines + 1] = json.encode { step = step, train_loss = 1.65 * fall + 0.02 * math.sin(step), time = step * ms / 900 }
+    if step > 0 then
+      lines[#lines + 1] = json.encode { step = step, train_loss = 1.65 * fall + 0.03 * math.sin(step ^ 2) }
     end
     if step % 50 == 0 or step == steps then
-      lines[#lines + 1] = json.encode { step = step, val_loss = 1.65 * fall, val_bpb = fall, train_seconds = step * ms / 1000 }
+      local seconds = step * ms / 1000
+      lines[#lines + 1] = json.encode { step = step, val_loss = 1.65 * fall, val_bpb = fall, train_seconds = seconds }
     end
   end
   return table.concat(lines, "\n") .. "\n"
@@ -73,17 +75,19 @@ end
 local BASE, HYBRID = 17059912, 17424332
 
 local function study()
+  local function run(model, context, seed, bpb, ms, steps, more)
+    local given = { model = model, context = context, seed = seed, bpb = bpb, ms = ms, steps = steps,
+      parameters = model == "baseline" and BASE or HYBRID }
+    for key, value in pairs(more or {}) do given[key] = value end
+    return make_run(given)
+  end
   return {
-    make_run { model = "hybrid", context = 8192, seed = 1337, bpb = 1.3700, ms = 700, steps = 857, parameters = HYBRID },
-    make_run { model = "hybrid", context = 8192, seed = 42, bpb = 1.3720, ms = 720, steps = 833, parameters = HYBRID },
-    make_run { model = "baseline", context = 8192, seed = 1337, bpb = 1.3500, ms = 594, steps = 1010, parameters = BASE },
-    make_run { model = "baseline", context = 8192, seed = 42, bpb = 1.3510, ms = 600, steps = 1000, parameters = BASE },
-    make_run { model = "attention_2_6", context = 8192, seed = 1337, bpb = 1.3650, ms = 705, steps = 851,
-      parameters = HYBRID, artifact = false },
-    make_run { model = "hybrid", context = 32768, seed = 1342, bpb = 1.4690, ms = 1300, steps = 100, parameters = HYBRID,
-      status = "running", max_seconds = 60 },
+    run("hybrid", 8192, 1337, 1.3700, 700, 857), run("hybrid", 8192, 42, 1.3720, 720, 833),
+    run("baseline", 8192, 1337, 1.3500, 594, 1010), run("baseline", 8192, 42, 1.3510, 600, 1000),
+    run("attention_2_6", 8192, 1337, 1.3650, 705, 851, { artifact = false }),
+    run("hybrid", 32768, 1342, 1.4690, 1300, 100, { status = "running", max_seconds = 60 }),
     cell_of("baseline_32768_seed1337", "planned", { context = 32768, architecture = "baseline", seed = 1337 }),
-    make_run { model = "baseline", context = 256, seed = 1, bpb = 2.5, ms = 40, steps = 200, parameters = 123456 },
+    run("baseline", 256, 1, 2.5, 40, 200, { parameters = 123456 }),
   }
 end
 
@@ -105,7 +109,7 @@ testing.test("groups have means and spread over seeds, and the published counter
   testing.close(hybrid.bpb.ours.mean, 1.3718, 1e-12)
   testing.close(hybrid.bpb.ours.sd, 0.002 / math.sqrt(2), 1e-12)
   testing.close(hybrid.bpb.difference, 1.3718 - 1.38097261, 1e-12)
-  testing.close(hybrid.step_average_ms.ratio, 710 / 760.99, 1e-12)
+  testing.close(hybrid.step_average_ms.ratio, 710 / 757, 1e-12)
   testing.equal(group_of(found, 32768, "hybrid").figures.bpb.published.n, 2)
   testing.equal(group_of(found, 32768, "hybrid").figures.bpb.ours, nil) -- it still runs
   testing.equal(group_of(found, 256, "baseline").published, {})
@@ -145,11 +149,11 @@ end
 testing.test("the table has the published figures in their decimals", function()
   local found = results.collect(study())
   testing.equal(row_of(tables.main(found), { "8,192", "hybrid" }), {
-    "8,192", "hybrid", "2", "1.3718 ± 0.0014", "1.3810", "-0.0092", "710 ± 14", "761", "0.93x", "845 ± 17", "789",
-    "15,040,000 ± 0", "15,100,408", "17,424,332",
+    "8,192", "hybrid", "2", "1.3718 ± 0.0014", "1.3810", "-0.0092", "710 ± 14", "757", "0.94x", "845 ± 17", "789",
+    "15,040,000", "15,100,408",
   })
   local row = row_of(tables.main(found), { "32,768", "hybrid" })
-  testing.equal({ row[3], row[4], row[5], row[8] }, { "0 of 1", nil, "1.4709 ± 0.0009", "1364 ± 2" })
+  testing.equal({ row[3], row[4], row[5], row[8] }, { "0 of 1", nil, "1.4709 ± 0.0009", "1361" })
   row = row_of(tables.comparison(found), { "32,768", "hybrid" })
   testing.equal({ row[7], row[8], row[9] }, { "1.4709", "1.7059", "-0.2350" })
   row = row_of(tables.comparison(found), { "8,192", "hybrid" })
@@ -162,7 +166,7 @@ testing.test("without a published counterpart there are no published columns", f
     model = "baseline", context = 256, seed = 1, bpb = 2.5, ms = 40, steps = 200, parameters = 123456,
   } }
   testing.equal(row_of(tables.main(found), { "256" }),
-    { "256", "baseline", "1", "2.5008", "40.0", "200", "15,040,000", "123,456" })
+    { "256", "baseline", "1", "2.5008", "40.0", "200", "15,040,000" })
   testing.equal(tables.comparison(found), nil)
   testing.equal(tables.first_losses(found), nil)
   testing.is_true(not page.text(found):find("published", 1, true))
@@ -172,7 +176,7 @@ testing.test("notes say what ran otherwise and where the published text slips", 
   local cells = study()
   cells[6].status = "finished"
   local text = table.concat(tables.notes(results.collect(cells)), "\n")
-  testing.is_true(text:find("hybrid at 32,768 ran otherwise than the study: max_seconds 60 (published 600).", 1, true), text)
+  testing.is_true(text:find("hybrid at 32,768 ran otherwise than the study: max_seconds 60 (published 600).", 1, true))
   testing.is_true(text:find("logged as seed 1342", 1, true))
   testing.is_true(text:find("Runs without an artifact", 1, true))
   testing.is_true(not text:find("baseline at 8,192 ran", 1, true))
@@ -180,19 +184,23 @@ end)
 
 testing.test("the first ten losses stand beside those of the published run of the seed", function()
   local one = tables.first_losses(results.collect(study()))
-  testing.equal(#one.rows, 3)
-  testing.equal(one.rows[1][1], "baseline_8192_seed1337")
-  local ours, theirs = one.rows[1][2]:match "^(%d%.%d%d%d%d) %(([-+]%d%.%d%d%d%d)%)$"
-  testing.close(tonumber(ours) - tonumber(theirs), 6.9366, 1.1e-4)
+  testing.equal(#one.rows, 9)
+  testing.equal({ one.rows[1][1], one.rows[1][2] }, { "baseline_8192_seed1337", "ours" })
+  testing.equal(one.rows[2][4], "12.1737")
+  for step = 1, 10 do
+    local ours, theirs, gap = one.rows[1][step + 2], one.rows[2][step + 2], one.rows[3][step + 2]
+    testing.close(tonumber(ours) - tonumber(theirs), tonumber(gap), 1.1e-4)
+  end
 end)
 
 testing.test("the page has tables and curves, and asks no network", function()
-  page.write(root, study(), "A study")
+  page.write(root, study(), { title = "A study" })
   local text = system.read_file(root .. "/index.html")
   for _, part in ipairs {
     "<title>A study · Gamut</title>", "1.3718 ± 0.0014", "+0.0303", "Context 8,192", "Context 32,768", "Context 256",
     'aria-label="Validation bits per byte by step"', 'aria-label="Training loss by time"', "hybrid published",
-    "dashed", "baseline_32768_seed1337", 'href="hybrid_8192_seed42/report.html"', "Test processor", "prefers-color-scheme: dark",
+    "dashed", "baseline_32768_seed1337", 'href="hybrid_8192_seed42/report.html"', "Test processor",
+    "prefers-color-scheme: dark",
   } do
     testing.is_true(text:find(part, 1, true), "the page lacks " .. part)
   end
@@ -202,7 +210,7 @@ testing.test("the page has tables and curves, and asks no network", function()
 end)
 
 testing.test("Markdown, JSON and terminal say the same", function()
-  local found = page.write(root, study(), "A study")
+  local found = page.write(root, study(), { title = "A study" })
   local markdown = system.read_file(root .. "/table.md")
   testing.is_true(markdown:find("| 8,192 | hybrid | 2 | 1.3718 ± 0.0014 | 1.3810 | -0.0092 |", 1, true))
   testing.is_true(markdown:find("| context | model | seeds | bits per byte, ours | bits per byte, published |", 1, true))
@@ -214,6 +222,43 @@ testing.test("Markdown, JSON and terminal say the same", function()
   testing.equal(figures.groups[3].runs[1].seed, 1337)
 end)
 
+testing.test("submissions: of a run, and of each context and model over its seeds", function()
+  local who = { author = "A. Person", github_id = "person", name = "Golf", track = "non_record_16mb" }
+  page.write(root, study(), { submission = who })
+  local hybrid = json.decode(system.read_file(root .. "/submissions/hybrid_8192.json"))
+  testing.equal(hybrid.seeds, { 1337, 42 })
+  testing.close(hybrid.val_bpb, 1.3718, 1e-12)
+  testing.close(hybrid.seed_results["42"].val_loss, 1.65 * 1.3728, 1e-12)
+  testing.equal({ hybrid.context_length, hybrid.bytes_total, hybrid.bytes_code }, { 8192, 15040000, 40000 })
+  testing.equal({ hybrid.author, hybrid.github_id, hybrid.blurb }, { "A. Person", "person", json.null })
+  testing.is_true(hybrid.date:match "^%d%d%d%d%-%d%d%-%d%d$")
+  local keys = {}
+  for key in pairs(hybrid) do keys[#keys + 1] = key end
+  table.sort(keys)
+  testing.equal(table.concat(keys, " "), "author blurb bytes_code bytes_total context_length date github_id name notes "
+    .. "seed_results seeds track val_bpb val_loss")
+  testing.is_true(not system.exists(root .. "/submissions/attention_2_6_8192.json")) -- it wrote no artifact
+
+  local folder = { record = { results = { val_loss = 2.5, val_bpb = 1.5, submission_bytes = 15, code_bytes = 5 } } }
+  function folder:path(name) return root .. "/" .. name end
+  submission.write_run({ folder = folder }, { context = 256, seed = 7 })
+  local one = json.decode(system.read_file(root .. "/submission.json"))
+  testing.equal({ one.val_bpb, one.seeds, one.author }, { 1.5, { 7 }, json.null })
+  local function write_by(identity)
+    submission.write_run({ folder = folder }, { context = 1, seed = 1, submission = identity })
+  end
+  testing.raises(function() write_by { autor = "x" } end, "submission has no option `autor`; did you mean `author`")
+  folder.record.results = nil
+  testing.raises(function() write_by {} end, "after the score")
+end)
+
+testing.test("a submission over the limit is told", function()
+  local cells = study()
+  cells[1].results.submission_bytes = 16000001
+  local text = table.concat(tables.notes(results.collect(cells)), "\n")
+  testing.is_true(text:find("hybrid at 8,192 is larger than the 16,000,000 bytes", 1, true), text)
+end)
+
 testing.test("a study where nothing has run yet has a page too", function()
   local cells = { cell_of("nothing_8192_seed1", "planned", { context = 8192, architecture = "hybrid", seed = 1 }) }
   local found = page.write(root, cells)
@@ -222,7 +267,7 @@ testing.test("a study where nothing has run yet has a page too", function()
 end)
 
 if os.getenv "GAMUT_KEEP_PAGE" then
-  page.write(root, study(), "Long-context golf")
+  page.write(root, study())
   print(root)
 else
   os.execute("rm -r '" .. root .. "'")

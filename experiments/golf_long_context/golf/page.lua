@@ -1,5 +1,6 @@
--- The study's results as a page (index.html, self-contained), as table.md, as table.json and as text for the terminal.
+-- The study's results as a page (index.html, self-contained), as table.md and table.json, and as text for the terminal.
 local chart = require "gamut.report.chart"
+local check = require "gamut.options"
 local format = require "gamut.report.format"
 local html = require "gamut.report.html"
 local json = require "gamut.native.json"
@@ -7,6 +8,7 @@ local report = require "gamut.report"
 local report_table = require "gamut.report.table"
 local results = require "golf.results"
 local sections = require "gamut.report.sections"
+local submission = require "golf.submission"
 local system = require "gamut.native.system"
 local tables = require "golf.tables"
 
@@ -42,15 +44,15 @@ local function add_curves(list, group, color, what)
     local name = is_published and group.model .. " published" or group.model
     list[#list + 1] = {
       label = ("%s %s"):format(name, run.seed), key = name, step = xs, value = curve[what.value], color = color,
-      dashed = is_published, smooth = what.smooth and not is_published,
+      dashed = is_published, smooth = what.smooth and not is_published and #xs > 100,
     }
   end
-  for _, run in ipairs(group.published) do add(run, true) end
   for _, run in ipairs(group.all_runs) do
     -- Without the clock of a validation there is no time to draw by.
     local curve = run[what.curve]
     if curve and (what.x == "step" or curve.seconds) then add(run, false) end
   end
+  for _, run in ipairs(group.published) do add(run, true) end
 end
 
 local CHARTS = {
@@ -157,7 +159,7 @@ local function render(found, title)
   body[#body + 1] = section("Runs", card(tables.runs(found)))
   local first = tables.first_losses(found)
   if first then
-    body[#body + 1] = section("Training loss of the first ten steps (difference to the published run)", card(first))
+    body[#body + 1] = section("Training loss of the first ten steps", card(first))
   end
   return report.page(title, body)
 end
@@ -220,17 +222,18 @@ local function figures_of(found)
   return { format = 1, counts = found.counts, groups = groups, comparisons = comparisons }
 end
 
----Writes index.html, table.md and table.json into the study's folder, each as a whole or not at all.
+---Writes index.html, table.md, table.json and submissions/ into the study's folder, each file as a whole or not at all.
 ---@param folder string
 ---@param cells gamut.study.Cell[]
----@param title? string
+---@param options? {title?: string, submission?: table} submission: who submits, see submission.lua
 ---@return table results what results.collect made of the cells
-function page.write(folder, cells, title)
-  title = title or "Long-context golf"
-  local found = results.collect(cells)
+function page.write(folder, cells, options)
+  options = check("golf.page.write", options, { title = "string?", submission = "table?" })
+  local title, found = options.title or "Long-context golf", results.collect(cells)
   system.write_file(folder .. "/index.html", render(found, title))
   system.write_file(folder .. "/table.md", markdown(found, title))
   system.write_file(folder .. "/table.json", json.encode(figures_of(found), { indent = 2, nonfinite = "null" }) .. "\n")
+  submission.write_study(folder, found, options.submission)
   return found
 end
 

@@ -2,6 +2,7 @@
 -- decimals of the published ones.
 local format = require "gamut.report.format"
 local published = require "golf.published"
+local submission = require "golf.submission"
 
 local tables = {}
 
@@ -64,6 +65,14 @@ local function theirs(name, write)
   return function(group) return mean(figure(name)(group).published, write) end
 end
 
+-- Bytes of the largest submission of a group: the limit holds for each.
+local function largest(whose)
+  return function(group)
+    local stats = group.figures.submission_bytes[whose]
+    return stats and count(stats.max)
+  end
+end
+
 local MAIN = {
   { "context", function(group) return count(group.context) end },
   { "model", function(group) return group.model end, number = false },
@@ -78,16 +87,18 @@ local MAIN = {
     published = true },
   { "ours", ours("steps", count), group = "steps" },
   { "published", theirs("steps", count), group = "steps", published = true },
-  { "ours", ours("submission_bytes", count), group = "bytes with code" },
-  { "published", theirs("submission_bytes", count), group = "bytes with code", published = true },
-  { "parameters", function(group)
-    local stats = group.figures.parameters
-    return count((stats.ours or stats.published or {}).mean)
-  end },
+  { "ours", largest "ours", group = "largest artifact with code" },
+  { "published", largest "published", group = "largest artifact with code", published = true },
 }
 
 ---By context and model: means and spread over the seeds, ours beside the published ones.
-function tables.main(found) return build(MAIN, found.groups, any_published(found)) end
+function tables.main(found)
+  local one = build(MAIN, found.groups, any_published(found))
+  for i = 2, #one.rows do
+    if found.groups[i].context ~= found.groups[i - 1].context then one.rows[i].class = "first" end
+  end
+  return one
+end
 
 local function interval(one)
   return one.welch and ("%+.4f to %+.4f"):format(one.welch.low, one.welch.high)
@@ -111,10 +122,10 @@ local COMPARISON = {
   { "model", of_published("hybrid", bpb), group = "published", published = true },
   { "baseline", of_published("baseline", bpb), group = "published", published = true },
   { "difference", of_published("difference", difference), group = "published", published = true },
-  { "better than the baseline", function(one) return better(one.difference) end },
-  { "published", of_published("difference", better), published = true },
-  { "speed", function(one) return ratio(one.speed) end },
-  { "published speed", of_published("speed", ratio), published = true },
+  { "ours", function(one) return better(one.difference) end, group = "better than baseline" },
+  { "published", of_published("difference", better), group = "better than baseline", published = true },
+  { "ours", function(one) return ratio(one.speed) end, group = "speed" },
+  { "published", of_published("speed", ratio), group = "speed", published = true },
 }
 
 ---Every other model against the baseline of its context, as the study sums itself up; nil where there is no such pair.
@@ -131,7 +142,7 @@ function tables.comparison(found)
   return build(columns, found.comparisons, with_published)
 end
 
--- The published run of the same seed, else the only one there is.
+-- The published run of the same seed.
 local function twin(group, run)
   for _, other in ipairs(group.published) do
     if other.seed == run.seed then return other end
@@ -151,10 +162,11 @@ local RUNS = {
   { "bits per byte", of_run("pre_quant", "bpb", bpb), group = "before quantisation" },
   { "loss", of_run("post_quant", "loss", loss), group = "artifact" },
   { "bits per byte", of_run("post_quant", "bpb", bpb), group = "artifact" },
-  { "published, same seed", function(row) return row.twin and bpb(row.twin.post_quant.bpb) end, group = "artifact",
+  { "published", function(row) return row.twin and bpb(row.twin.post_quant.bpb) end, group = "artifact",
     published = true },
   { "bytes", function(row) return count(row.run.artifact_bytes) end, group = "artifact" },
   { "with code", function(row) return count(row.run.submission_bytes) end, group = "artifact" },
+  { "parameters", function(row) return count(row.run.parameters) end },
   { "peak MiB", function(row) return row.run.peak_mib and count(row.run.peak_mib.allocated) end },
   { "evaluation ms", function(row) return count(row.run.eval_ms) end },
 }
@@ -176,27 +188,27 @@ function tables.runs(found)
   return one
 end
 
--- "6.9366 (+0.0002)" for each of the first ten steps.
-local function first_losses(row)
-  local of, train = {}, row.run.train
-  for i, step in ipairs(train and train.step or {}) do of[step] = train.loss[i] end
-  local cells = { row.run.name }
-  for i, step in ipairs(row.twin.train.step) do
-    local value = of[step]
-    cells[i + 1] = value and ("%.4f (%+.4f)"):format(value, value - row.twin.train.loss[i]) or nil
+-- Three rows: ours, published, and the difference, step by step.
+local function add_first_losses(rows, run, same)
+  local of = {}
+  for i, step in ipairs(run.train.step) do of[step] = run.train.loss[i] end
+  local own, other, gap = { run.name, "ours", class = "first" }, { "", "published" }, { "", "difference" }
+  for i, step in ipairs(same.train.step) do
+    local value, was = of[step], same.train.loss[i]
+    own[i + 2], other[i + 2], gap[i + 2] = loss(value), loss(was), value and difference(value - was)
   end
-  return cells
+  table.move({ own, other, gap }, 1, 3, #rows + 1, rows)
 end
 
----Training losses of the first ten steps, with the difference to the published run of the same seed: a fingerprint of
----initial weights, order of the data and optimizers. nil where no run has such a counterpart.
+---Training losses of the first ten steps beside those of the published run of the same seed: a fingerprint of initial
+---weights, order of the data and optimizers. nil where no run has such a counterpart.
 function tables.first_losses(found)
-  local one = { columns = { { "run" } }, rows = {} }
-  for step = 1, 10 do one.columns[step + 1] = { tostring(step), group = "step", number = true } end
+  local one = { columns = { { "run" }, { "step" } }, rows = {} }
+  for step = 1, 10 do one.columns[step + 2] = { tostring(step), number = true } end
   for _, group in ipairs(found.groups) do
     for _, run in ipairs(group.all_runs) do
       local same = twin(group, run)
-      if run.train and same and same.train then table.insert(one.rows, first_losses { run = run, twin = same }) end
+      if run.train and same and same.train then add_first_losses(one.rows, run, same) end
     end
   end
   return #one.rows > 0 and one or nil
@@ -222,6 +234,13 @@ function tables.notes(found)
     if #parts > 0 then
       notes[#notes + 1] = ("%s at %s ran otherwise than the study: %s.")
         :format(group.model, count(group.context), table.concat(parts, ", "))
+    end
+  end
+  for _, group in ipairs(found.groups) do
+    local bytes = group.figures.submission_bytes.ours
+    if bytes and bytes.max > submission.LIMIT then
+      notes[#notes + 1] = ("%s at %s is larger than the %s bytes that the challenge allows: %s.")
+        :format(group.model, count(group.context), count(submission.LIMIT), count(bytes.max))
     end
   end
   if unquantised then

@@ -16,23 +16,26 @@ local function coordinate(value)
   return (("%.1f"):format(value):gsub("%.0$", ""))
 end
 
--- The values from `from` on; all where that leaves none.
-local function settled_values(one, from)
-  local values = {}
-  for i, x in ipairs(one.step) do
-    if x >= from then values[#values + 1] = one.value[i] end
+-- The values that set the range of y: those from `from` on, all where that leaves none of any curve.
+local function settled_values(series, from)
+  local lists, found, all = {}, false, {}
+  for i, one in ipairs(series) do
+    lists[i], all[i] = {}, one.value
+    for k, x in ipairs(one.step) do
+      if x >= from then table.insert(lists[i], one.value[k]) end
+    end
+    found = found or #lists[i] > 0
   end
-  return #values > 0 and values or one.value
+  return found and lists or all
 end
 
 local function plane(series, settled)
-  local first, last, values = math.huge, -math.huge, {}
+  local first, last = math.huge, -math.huge
   for _, one in ipairs(series) do
     first, last = math.min(first, one.step[1]), math.max(last, one.step[#one.step])
   end
-  for i, one in ipairs(series) do values[i] = settled_values(one, first + settled * (last - first)) end
+  local low, high = scale.range(settled_values(series, first + settled * (last - first)))
   if first == last then first, last = first - 1, last + 1 end
-  local low, high = scale.range(values)
   return {
     x0 = first, x1 = last, y0 = low, y1 = high,
     left = LEFT, right = WIDTH - RIGHT, top = TOP, bottom = HEIGHT - BOTTOM,
@@ -81,7 +84,8 @@ local function grid(p, axis)
   for _, tick in ipairs(scale.ticks(p.x0, p.x1, 6)) do
     local x = coordinate(x_of(p, tick.value))
     if axis.name == "time" or tick.value % 1 == 0 then -- there are no halves of steps
-      marks[#marks + 1] = html.tag("text", {class = "tick x", x = x, y = p.bottom + 8}, tick.label .. axis.unit)
+      local label = tick.value == 0 and "0" or tick.label .. axis.unit
+      marks[#marks + 1] = html.tag("text", {class = "tick x", x = x, y = p.bottom + 8}, label)
     end
   end
   marks[#marks + 1] = html.tag("line", {class = "axis", x1 = p.left, x2 = p.right, y1 = p.bottom, y2 = p.bottom})

@@ -87,9 +87,11 @@ audio { width: 100%; max-width: 620px; display: block; margin: 10px 0 6px; }
 .compared th, .compared td { padding-right: 24px; white-space: nowrap; } .compared .best { font-weight: 650; }
 .compared i { display: inline-block; width: 12px; height: 12px; border-radius: 3px; background: currentColor;
   margin-right: 8px; vertical-align: -1px; }
-.results th, .results td { padding-right: 18px; white-space: nowrap; }
-.results .group { border-bottom: 1px solid var(--line); } .results thead tr:not(:last-child) > * { border-bottom: 0; }
-.results thead th { font-size: 13px; vertical-align: bottom; } .results .first > * { border-top: 2px solid var(--line); }
+.results th, .results td { padding-right: 14px; white-space: nowrap; }
+.results thead th { font-size: 13px; vertical-align: bottom; }
+.results thead tr:not(:last-child) > * { border-bottom: 0; padding-bottom: 0; }
+.results .group { color: var(--ink); }
+.results .first:not(:first-child) > * { border-top: 2px solid var(--line); }
 .results .failed, .results .interrupted { color: var(--warn); } .results .planned { color: var(--faint); }
 .notes { color: var(--faint); font-size: 14px; margin: 10px 0 0; padding-left: 20px; }
 .event { font-weight: 600; white-space: nowrap; }
