@@ -3,7 +3,10 @@ local testing = require "gamut.testing"
 local json = require "gamut.native.json"
 local native = require "gamut.native.report"
 local report = require "gamut.report"
+local chart = require "gamut.report.chart"
 local html = require "gamut.report.html"
+local sections = require "gamut.report.sections"
+local tables = require "gamut.report.table"
 local scale = require "gamut.report.scale"
 local format = require "gamut.report.format"
 local system = require "gamut.native.system"
@@ -128,6 +131,84 @@ testing.test("a comparison shows results, differing settings and common curves",
   } do
     has(page, part)
   end
+end)
+
+local function figure(options)
+  options.title, options.id = "Loss", 1
+  return tostring(chart.figure(options))
+end
+
+testing.test("a chart by time is in the unit of its length", function()
+  for longest, label in pairs{[50] = "40 s", [600] = "10 min", [20000] = "5 h"} do
+    local page = figure{x = "time", series = {{label = "a", step = {0, longest}, value = {2, 1}}}}
+    has(page, 'aria-label="Loss by time"')
+    has(page, "<b>Loss by time</b>")
+    has(page, ">" .. label .. "</text>")
+    has(page, ">0</text>")
+  end
+  local page = figure{x = "time", series = {{label = "a", step = {0, 300}, value = {2, 1}}}}
+  has(page, '"axis":"time","unit":" min"')
+  has(page, '"x":[0,5]') -- the read-out is in minutes too
+  has(figure{series = {{label = "a", step = {0, 300}, value = {2, 1}}}}, '"axis":"step","unit":""')
+end)
+
+testing.test("a reference is dashed, and curves of one key share a legend entry", function()
+  local function series(label, key, dashed)
+    return {label = label, key = key, color = 2, dashed = dashed, step = {1, 2, 3}, value = {3, 2, 1}}
+  end
+  local page = figure{series = {
+    series("hybrid 1", "hybrid"), series("hybrid 2", "hybrid"), series("hybrid 3", "published", true),
+  }}
+  local function count(text) return select(2, page:gsub(text, "")) end
+  testing.equal(count '<span class="key">', 2)
+  has(page, '<i class="c2 dashed"></i>published')
+  testing.equal(count 'class="curve c2 dashed"', 1)
+  testing.equal(count "<circle", 6) -- points of the two that are no reference
+  has(page, '"name":"hybrid 2"') -- the read-out tells them apart
+end)
+
+testing.test("the start can be left out of the range of y", function()
+  local xs, ys = {}, {}
+  for i = 0, 10 do xs[i + 1], ys[i + 1] = i * 50, i < 2 and 4 or 2 - i / 10 end
+  local function highest(options)
+    options.series = {{label = "a", step = xs, value = ys}, {label = "early", step = {1, 2}, value = {9, 9}}}
+    return tonumber(figure(options):match '"y1":([%d.]+)')
+  end
+  testing.is_true(highest{} > 9)
+  testing.is_true(highest{settled = 0.15} < 2) -- the second curve ends before, and has no say
+  local early = figure{settled = 0.9, series = {{label = "a", step = {0, 1}, value = {5, 0 / 0}}}}
+  has(early, '"y1":') -- nothing is left to go by, and it is drawn all the same
+end)
+
+local SMALL = {
+  columns = {{"model"}, {"ours", group = "bits", number = true}, {"theirs", group = "bits", number = true}},
+  rows = {{"a|b", "1.5", "2.25"}, {"<b>", nil, "± 3", class = "first", links = {"b/report.html"}}},
+}
+
+testing.test("a table is the same on the page, in Markdown and on the terminal", function()
+  testing.equal(tables.text(SMALL), table.concat({
+    "       bits", "model  ours  theirs", "a|b     1.5    2.25", "<b>       –     ± 3", "",
+  }, "\n"))
+  testing.equal(tables.markdown(SMALL), table.concat({
+    "| model | bits, ours | bits, theirs |", "| --- | ---: | ---: |", "| a\\|b | 1.5 | 2.25 |",
+    "| <b> | – | ± 3 |", "",
+  }, "\n"))
+  local page = tostring(tables.html(SMALL))
+  for _, text in ipairs{
+    '<th class="group" colspan="2">bits</th>', '<td class="number">1.5</td>', '<tr class="first">',
+    '<a href="b/report.html">&lt;b&gt;</a>', '<td class="number">–</td>',
+  } do
+    has(page, text)
+  end
+end)
+
+testing.test("charts stand in groups, under one slider", function()
+  local one = chart.figure{title = "Loss", id = 1, series = {{label = "a", step = {1, 2}, value = {2, 1}}}}
+  local groups = {{title = "Short & long", figures = {one}}, {title = "B", figures = {one}}}
+  local page = tostring(sections.figure_groups(groups))
+  has(page, "<h3>Short &amp; long</h3>")
+  has(page, "<h3>B</h3>")
+  testing.equal(select(2, page:gsub('id="smoothing"', "")), 1)
 end)
 
 testing.test("long curves are thinned but keep their spikes", function()
