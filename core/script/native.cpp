@@ -11,6 +11,8 @@ int open_runtime(lua_State* L);
 int open_json(lua_State* L);
 int open_safetensors(lua_State* L);
 int open_checkpoint(lua_State* L);
+int open_torch_file(lua_State* L);
+int open_zlib(lua_State* L);
 int open_nn(lua_State* L);
 int open_plugins(lua_State* L);
 int open_data(lua_State* L);
@@ -32,6 +34,8 @@ void register_native_modules(lua_State* L) {
       {"gamut.native.json", guard<open_json>},
       {"gamut.native.safetensors", guard<open_safetensors>},
       {"gamut.native.checkpoint", guard<open_checkpoint>},
+      {"gamut.native.torch_file", guard<open_torch_file>},
+      {"gamut.native.zlib", guard<open_zlib>},
       {"gamut.native.nn", guard<open_nn>},
       {"gamut.native.plugins", guard<open_plugins>},
       {"gamut.native.data", guard<open_data>},

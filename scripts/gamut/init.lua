@@ -22,6 +22,7 @@ local submodules = {
   nn = "gamut.nn", data = "gamut.data", optim = "gamut.optim", train = "gamut.train",
   eval = "gamut.eval", report = "gamut.report", study = "gamut.study", testing = "gamut.testing",
   json = "gamut.native.json", safetensors = "gamut.native.safetensors",
+  torch_file = "gamut.torch_file", zlib = "gamut.native.zlib",
   plugins = "gamut.native.plugins", statistics = "gamut.statistics",
 }
 gamut.submodules = submodules -- for completion

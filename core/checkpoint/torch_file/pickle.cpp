@@ -177,12 +177,13 @@ class Machine {
     check(global, "it calls ", kind_of(pickle_[function]));
     return push(call_global(pickle_, *global, arguments));
   }
-  // Attributes of an object. A state dict has `_metadata`, versions of modules; none is used.
+  // Attributes of an object. A state dict has `_metadata`, versions of modules.
   bool build() {
     const Ref attributes = pop();
-    check(pickle_.get<PickleDict>(attributes) && pickle_.get<PickleDict>(top()), "it sets ",
-          kind_of(pickle_[attributes]), " as attributes of ", kind_of(pickle_[top()]),
-          "; only dictionaries have any");
+    auto* object = std::get_if<PickleDict>(&pickle_[top()]);
+    check(pickle_.get<PickleDict>(attributes) && object, "it sets ", kind_of(pickle_[attributes]),
+          " as attributes of ", kind_of(pickle_[top()]), "; only dictionaries have any");
+    object->attributes = attributes;
     return true;
   }
   bool stop() {

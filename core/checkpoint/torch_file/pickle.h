@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -38,6 +39,8 @@ struct PickleTuple {
 };
 struct PickleDict {
   std::vector<std::pair<Ref, Ref>> items;  // keys and values in order; no string is a key twice
+  bool is_ordered = false;                 // a collections.OrderedDict
+  std::optional<Ref> attributes;           // a dictionary of what was set on it, `_metadata` mostly
 };
 // The numbers of the archive's entry `data/<key>`.
 struct PickleStorage {

@@ -162,7 +162,7 @@ PickleValue call_global(const Pickle& pickle, const PickleGlobal& global, Ref ar
   switch (known.call) {
     case Call::dict:
       require(items.empty(), "an OrderedDict is made with ", items.size(), " arguments");
-      return PickleDict{};
+      return PickleDict{{}, true, {}};
     case Call::size:
       return size_of(pickle, items);
     case Call::tensor:
@@ -173,6 +173,13 @@ PickleValue call_global(const Pickle& pickle, const PickleGlobal& global, Ref ar
       break;
   }
   throw PickleFault(c10::str("it calls `", known.module, ".", known.name, "`, which names a type"));
+}
+
+const char* storage_type_of(ScalarType dtype) {
+  for (const auto& known : kKnown) {
+    if (known.call == Call::storage && known.dtype == dtype) return known.name;
+  }
+  return nullptr;
 }
 
 PickleStorage storage_of(const Pickle& pickle, Ref id) {

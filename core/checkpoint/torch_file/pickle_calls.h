@@ -22,6 +22,9 @@ PickleGlobal find_global(std::string_view module, std::string_view name, bool is
 // What the call of a known function gives; does nothing but compute it.
 PickleValue call_global(const Pickle& pickle, const PickleGlobal& global, Ref arguments);
 
+// The class of torch that stands for a storage of that dtype; null: there is none that is known.
+const char* storage_type_of(c10::ScalarType dtype);
+
 // The storage that a persistent id stands for: ("storage", type, key, location, elements).
 PickleStorage storage_of(const Pickle& pickle, Ref id);
 

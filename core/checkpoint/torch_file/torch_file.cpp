@@ -42,8 +42,11 @@ std::string guess(std::string_view bytes) {
   return "is no file of torch.save, which is a zip archive and begins with PK";
 }
 
-ZipDirectory open_archive(const files::MappedFile& file, const std::string& path) {
-  const std::string_view bytes(reinterpret_cast<const char*>(file.data()), file.size());
+std::string_view bytes_of(const files::MappedFile& file) {
+  return {reinterpret_cast<const char*>(file.data()), file.size()};
+}
+
+ZipDirectory open_archive(std::string_view bytes, const std::string& path) {
   GAMUT_CHECK(begins_with(bytes, "PK"), path, " ", guess(bytes));
   return {bytes, path};
 }
@@ -84,12 +87,21 @@ Pickle open_pickle(const ZipDirectory& archive, const std::string& root, const s
 
 }  // namespace
 
-TorchFile::TorchFile(const std::filesystem::path& path)
-    : path_(path.string()),
-      file_(std::make_shared<const files::MappedFile>(path)),
-      archive_(open_archive(*file_, path_)),
+TorchFile::TorchFile(std::string_view bytes, std::shared_ptr<const void> owner, std::string name)
+    : path_(std::move(name)),
+      owner_(std::move(owner)),
+      archive_(open_archive(bytes, path_)),
       root_(find_root(archive_, path_)),
       pickle_(open_pickle(archive_, root_, path_)) {}
+
+TorchFile::TorchFile(const std::shared_ptr<const files::MappedFile>& file, std::string name)
+    : TorchFile(bytes_of(*file), file, std::move(name)) {}
+
+TorchFile::TorchFile(const std::filesystem::path& path)
+    : TorchFile(std::make_shared<const files::MappedFile>(path), path.string()) {}
+
+TorchFile::TorchFile(const std::shared_ptr<const std::string>& bytes, std::string name)
+    : TorchFile(*bytes, bytes, std::move(name)) {}
 
 const at::Tensor& TorchFile::storage(const PickleStorage& storage, const std::string& name) {
   auto known = storages_.find(storage.key);
@@ -118,10 +130,10 @@ at::Tensor TorchFile::open_storage(const PickleStorage& storage, const std::stri
   if (storage.dtype == at::kBool) check_booleans(bytes, path_, name);
   const auto options = at::TensorOptions().dtype(storage.dtype);
   if (bytes.empty()) return at::empty({0}, options);
-  // The map is private: nothing that is written through the tensor reaches the file.
+  // A map is private: nothing that is written through the tensor reaches the file.
   char* data = const_cast<char*>(bytes.data());
   if (reinterpret_cast<uintptr_t>(data) % item == 0) {
-    return at::from_blob(data, {storage.elements}, [file = file_](void*) {}, options);
+    return at::from_blob(data, {storage.elements}, [owner = owner_](void*) {}, options);
   }
   at::Tensor copy = at::empty({storage.elements}, options);
   std::memcpy(copy.mutable_data_ptr(), data, bytes.size());
