@@ -56,8 +56,17 @@ local function make_run(given)
   system.make_directories(dir)
   local bpb = given.bpb
   write(dir .. "/metrics.jsonl", metrics_of(given.steps, given.ms, bpb))
-  write(dir .. "/config.yaml", ("seed: %d\ncontext: %d\nmax_seconds: %.1f\niterations: 20000\n")
-    :format(given.seed, given.context, given.max_seconds or 600))
+  write(dir .. "/config.yaml", ([[
+seed: %d
+context: %d
+max_seconds: !number %.1f
+train_batch_tokens: !integer null
+iterations: 20000
+submission:
+  author: !string "A. Person"
+  github_id: !string person
+  blurb: !string null
+]]):format(given.seed, given.context, given.max_seconds or 600))
   write(dir .. "/run.json", json.encode {
     format = 1, status = given.status or "finished", steps = given.steps, parameters = given.parameters,
     device = { kind = "cpu", processor = "Test processor" },
@@ -194,7 +203,7 @@ testing.test("the first ten losses stand beside those of the published run of th
 end)
 
 testing.test("the page has tables and curves, and asks no network", function()
-  page.write(root, study(), { title = "A study" })
+  page.write(root, study(), "A study")
   local text = system.read_file(root .. "/index.html")
   for _, part in ipairs {
     "<title>A study · Gamut</title>", "1.3718 ± 0.0014", "+0.0303", "Context 8,192", "Context 32,768", "Context 256",
@@ -210,7 +219,7 @@ testing.test("the page has tables and curves, and asks no network", function()
 end)
 
 testing.test("Markdown, JSON and terminal say the same", function()
-  local found = page.write(root, study(), { title = "A study" })
+  local found = page.write(root, study(), "A study")
   local markdown = system.read_file(root .. "/table.md")
   testing.is_true(markdown:find("| 8,192 | hybrid | 2 | 1.3718 ± 0.0014 | 1.3810 | -0.0092 |", 1, true))
   testing.is_true(markdown:find("| context | model | seeds | bits per byte, ours | bits per byte, published |", 1, true))
@@ -223,8 +232,7 @@ testing.test("Markdown, JSON and terminal say the same", function()
 end)
 
 testing.test("submissions: of a run, and of each context and model over its seeds", function()
-  local who = { author = "A. Person", github_id = "person", name = "Golf", track = "non_record_16mb" }
-  page.write(root, study(), { submission = who })
+  page.write(root, study())
   local hybrid = json.decode(system.read_file(root .. "/submissions/hybrid_8192.json"))
   testing.equal(hybrid.seeds, { 1337, 42 })
   testing.close(hybrid.val_bpb, 1.3718, 1e-12)

@@ -1,6 +1,5 @@
 -- The study's results as a page (index.html, self-contained), as table.md and table.json, and as text for the terminal.
 local chart = require "gamut.report.chart"
-local check = require "gamut.options"
 local format = require "gamut.report.format"
 local html = require "gamut.report.html"
 local json = require "gamut.native.json"
@@ -225,15 +224,15 @@ end
 ---Writes index.html, table.md, table.json and submissions/ into the study's folder, each file as a whole or not at all.
 ---@param folder string
 ---@param cells gamut.study.Cell[]
----@param options? {title?: string, submission?: table} submission: who submits, see submission.lua
+---@param title? string
 ---@return table results what results.collect made of the cells
-function page.write(folder, cells, options)
-  options = check("golf.page.write", options, { title = "string?", submission = "table?" })
-  local title, found = options.title or "Long-context golf", results.collect(cells)
+function page.write(folder, cells, title)
+  title = title or "Long-context golf"
+  local found = results.collect(cells)
   system.write_file(folder .. "/index.html", render(found, title))
   system.write_file(folder .. "/table.md", markdown(found, title))
   system.write_file(folder .. "/table.json", json.encode(figures_of(found), { indent = 2, nonfinite = "null" }) .. "\n")
-  submission.write_study(folder, found, options.submission)
+  submission.write_study(folder, found)
   return found
 end
 

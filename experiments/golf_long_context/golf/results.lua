@@ -171,12 +171,16 @@ local COMMON = {
   val_batch_tokens = 524288, precision = "bfloat16",
 }
 
--- {{key =, ours =, published =}, …}: where the configuration of a run with a counterpart departs from it.
-local function departures(group)
-  local run, found = group.runs[1], {}
-  local path = run and run.dir .. "/config.yaml"
-  if not run or #group.published == 0 or not system.exists(path) then return found end
-  local given = config.load(path):plain()
+-- The configuration of a group's first finished run, as plain tables; empty before there is one.
+local function configuration_of(group)
+  local path = group.runs[1] and group.runs[1].dir .. "/config.yaml"
+  return path and system.exists(path) and config.load(path):plain() or {}
+end
+
+-- {{key =, ours =, published =}, …}: where the configuration of runs with a counterpart departs from it.
+local function departures(group, given)
+  local found = {}
+  if #group.published == 0 then return found end
   local function expect(key, ours, theirs)
     if ours ~= nil and ours ~= theirs then found[#found + 1] = { key = key, ours = ours, published = theirs } end
   end
@@ -201,7 +205,10 @@ end
 ---@return {groups: table[], comparisons: table[], counts: table<string, integer>} results
 function results.collect(cells)
   local groups = groups_of(cells)
-  for _, group in ipairs(groups) do group.departures = departures(group) end
+  for _, group in ipairs(groups) do
+    local given = configuration_of(group)
+    group.departures, group.identity = departures(group, given), given.submission
+  end
   return { groups = groups, comparisons = comparisons_of(groups), counts = count(cells) }
 end
 

@@ -60,12 +60,11 @@ function submission.write_run(run, config)
 end
 
 ---Writes submissions/<model>_<context>.json into the folder of a study, for each group with finished runs that wrote an
----artifact.
+---artifact. Who submits is as the first of them was told.
 ---@param folder string
 ---@param found table what results.collect returned
----@param identity? table as config.submission of write_run
 ---@return string[] paths
-function submission.write_study(folder, found, identity)
+function submission.write_study(folder, found)
   local paths = {}
   for _, group in ipairs(found.groups) do
     local runs = {}
@@ -80,7 +79,7 @@ function submission.write_study(folder, found, identity)
     if #runs > 0 then
       if #paths == 0 then system.make_directories(folder .. "/submissions") end
       paths[#paths + 1] = ("%s/submissions/%s_%d.json"):format(folder, group.model, group.context)
-      save(paths[#paths], content(group.context, runs, identity or {}))
+      save(paths[#paths], content(group.context, runs, group.identity or {}))
     end
   end
   return paths
