@@ -3,17 +3,21 @@
 
 local gamut = require "gamut"
 local architectures = require "golf.architectures"
+local artifact = require "golf.artifact"
+local budget = require "golf.budget"
 local golf_log = require "golf.log"
 local golf_optimizers = require "golf.optimizers"
 local precision = require "golf.precision"
 local settings = require "golf.settings"
+local submission = require "golf.submission"
 local Model = require "golf.model"
+local system = require "gamut.native.system"
 local data, eval, train = gamut.data, gamut.eval, gamut.train
 
 local config = train.config():plain()
 local device = train.device(config.device)
 local plan = settings.resolve(config) -- published values where the configuration says null
-local seconds = config.max_seconds > 0 and config.max_seconds or nil
+local seconds = config.max_seconds and config.max_seconds > 0 and config.max_seconds or nil
 local warmup_steps = config.warmup_steps or device == "cpu" and 0 or 20
 gamut.manual_seed(config.seed)
 
@@ -26,7 +30,13 @@ local batches = data.batches(train_set, { batch = plan.batch, context = config.c
 local windows = data.windows(val_set, { batch = plan.val_batch, context = config.context, max_tokens = config.val_tokens })
 
 -- The model is drawn on the CPU in float32, so that a seed gives the same weights everywhere; then cast and moved.
-local shape = architectures.options(config.model, { vocab_size = tokenizer.vocab_size, precision = config.precision })
+local facts = { vocab_size = tokenizer.vocab_size, precision = config.precision }
+if config.model.parameters then
+  local fit = budget.fit(config.model, facts)
+  print("Width: " .. fit.text)
+  facts.d_model = fit.width
+end
+local shape = architectures.options(config.model, facts)
 local model = Model(shape)
 local autocast = precision.apply(model, config.precision)
 model:to { device = device }
@@ -43,7 +53,7 @@ local log = golf_log.open(run, {
   layers = shape.layers, d_model = shape.d_model, n_heads = config.model.n_heads, n_kv_heads = config.model.n_kv_heads,
   tokenizer = config.tokenizer, data = config.data, train_shards = #train_set.files, val_tokens = windows.tokens,
   context = config.context, train_batch_tokens = plan.train_batch_tokens, accumulate = config.accumulate,
-  iterations = config.iterations, warmup_steps = warmup_steps, max_seconds = config.max_seconds, seed = config.seed,
+  iterations = config.iterations, warmup_steps = warmup_steps, max_seconds = seconds or 0.0, seed = config.seed,
   embed_lr = config.embed_lr, matrix_lr = config.matrix_lr, scalar_lr = config.scalar_lr, log_every = config.log_every,
 })
 
@@ -68,6 +78,23 @@ local function validation()
   run:result { pre_quant_loss = result.loss, pre_quant_bpb = result.bpb }
 end
 
+-- What counts in the end: the score of the model that is read back from the artifact, its weights in eight bits.
+local function score_artifact()
+  local sizes, paths = artifact.write(model, run.folder.root)
+  log:serialized(sizes)
+  artifact.load(model, paths.artifact)
+  local began = system.monotonic()
+  local result = validate()
+  local milliseconds = 1000 * (system.monotonic() - began)
+  log:roundtrip(result, milliseconds)
+  run:result {
+    val_loss = result.loss, val_bpb = result.bpb, eval_ms = milliseconds, artifact_bytes = sizes.artifact,
+    payload_bytes = sizes.payload, raw_torch_bytes = sizes.raw_torch, code_bytes = log.code_bytes,
+    submission_bytes = sizes.artifact + log.code_bytes,
+  }
+  submission.write_run(run, config)
+end
+
 -- Kernels, memory and graphs are ready before the clock starts; what these steps trained is undone.
 train.warm_up(run, warmup_steps, function(i)
   train_step()
@@ -85,11 +112,13 @@ for _ in run:steps() do
   if run:due(config.val_every) then validation() end
   if run:due(config.checkpoint_every) then run:checkpoint() end
 end
+run:checkpoint()
+
 if run.step < config.iterations then log:stopping_early(run) end
 local peak = log:peak_memory()
 run:result {
   parameters = model:parameter_count(), steps = run.step, step_average_ms = 1000 * run.elapsed / math.max(run.step, 1),
   peak_mb = peak.allocated / 2 ^ 20,
 }
-
+if config.artifact then score_artifact() end
 run:finish()

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A run of the golf study's train.lua on made-up shards: its lines and figures, throwaway warm-up steps that change
+"""A run of the golf study's train.lua on made-up shards: its lines, figures and artifact, throwaway warm-up steps that change
 nothing, a kill after which it ends bit for bit as the unbroken one, the cap, and what it refuses."""
 
 import json
@@ -17,7 +17,7 @@ SETTINGS = {
     "tokenizer": "bytes", "device": "cpu", "context": 16, "model.layers": "[gdn, attention, gdn]", "model.d_model": 32,
     "model.n_heads": 4, "model.n_kv_heads": 2, "train_batch_tokens": 64, "accumulate": 2, "iterations": 12,
     "max_seconds": 0, "momentum.warmup_steps": 4, "warmdown_steps": 6, "val_every": 4, "log_every": 4,
-    "val_batch_tokens": 256, "checkpoint_every": 3, "artifact": "false",
+    "val_batch_tokens": 256, "checkpoint_every": 3,
 }
 
 
@@ -73,7 +73,7 @@ def step_lines(run):
 
 
 def check_whole_run():
-    finish("plain")
+    finish("plain", **{"submission.author": "A. Uthor"})
     losses = [value for _, name, value in curve("plain") if name == "val_loss"]
     check(len(losses) == 4 and losses[-1] < losses[0] - 3, f"validation: {losses}")
     steps = [step for step, name, _ in curve("plain") if name == "val_loss"]
@@ -87,6 +87,19 @@ def check_whole_run():
     check(results["steps"] == 12 and results["parameters"] == record["parameters"], f"results: {results}")
     check(results["pre_quant_loss"] == losses[-1] and results["step_average_ms"] > 0 and results["peak_mb"] > 0,
           f"results: {results}")
+
+
+def check_artifact():
+    """The last lines are the score of the artifact, and run.json and submission.json say the same."""
+    results = json.loads(pathlib.Path("plain/run.json").read_text())["results"]
+    size = pathlib.Path("plain/final_model.int8.ptz").stat().st_size
+    check(results["artifact_bytes"] == size and results["submission_bytes"] == size + results["code_bytes"], f"{results}")
+    check(0 < abs(results["val_loss"] - results["pre_quant_loss"]) < 0.05, f"rounding to eight bits costs little: {results}")
+    lines = pathlib.Path("plain/logs/plain.txt").read_text().splitlines()
+    exact = f"final_int8_zlib_roundtrip_exact val_loss:{results['val_loss']:.8f} val_bpb:{results['val_bpb']:.8f}"
+    check(lines[-1] == exact, f"the log ends with {lines[-1]}")
+    submitted = json.loads(pathlib.Path("plain/submission.json").read_text())
+    check(submitted["val_bpb"] == results["val_bpb"] and submitted["author"] == "A. Uthor", f"{submitted}")
 
 
 def check_rates():
@@ -153,6 +166,7 @@ def main():
     write_shard(pathlib.Path("shards/fineweb_train_000001.bin"), 120, 2)
     write_shard(pathlib.Path("shards/fineweb_val_000000.bin"), 300, 3)
     check_whole_run()
+    check_artifact()
     check_rates()
     check_warm_up()
     check_kill()

@@ -218,4 +218,28 @@ testing.test("micro-batch k starts at token k (m + 1), over the ends of shards, 
   os.remove(folder)
 end)
 
+-- A shard of so many zeros, which takes no room on the disk.
+local function write_zeros(path, tokens)
+  local file = assert(io.open(path, "wb"))
+  file:write(string.pack("<i4i4i4", 20240520, 1, tokens), ("\0"):rep(1012))
+  file:seek("set", 1024 + 2 * tokens - 1)
+  file:write "\0"
+  file:close()
+end
+
+testing.test("validation has the published windows, sequences and batches at every context", function()
+  local path = os.tmpname()
+  write_zeros(path, 62024001) -- within what the published counts allow
+  local set = gamut.data.shards(path, { vocab_size = 1024 })
+  local published = {
+    [4096] = { 62021632, 947 }, [8192] = { 62021632, 947 }, [16384] = { 62013440, 947 }, [32768] = { 61997056, 946 },
+  }
+  for context, expected in pairs(published) do
+    local plan = settings.resolve(config { context = context, model = { architecture = "baseline" } })
+    local windows = gamut.data.windows(set, { batch = plan.val_batch, context = context })
+    testing.equal({ windows.tokens, windows.batches }, expected, tostring(context))
+  end
+  os.remove(path)
+end)
+
 testing.finish()
