@@ -4,6 +4,7 @@ package.path = os.getenv "GAMUT_SOURCE" .. "/experiments/golf_long_context/?.lua
 local data = require("gamut").data
 local json = require "gamut.native.json"
 local system = require "gamut.native.system"
+local process = require "gamut.native.process"
 local testing = require "gamut.testing"
 local text = require "golf.text"
 
@@ -32,6 +33,19 @@ end
 local function first_tokens(made, split)
   local set = data.shards(made.data, {split = split, vocab_size = 320})
   return table.concat(set:read(0, 50):tolist(), " ")
+end
+
+-- A script that prepares the same text and prints only whether it had to wait, and that it is done.
+local function second_process()
+  local path = root .. "/second.lua"
+  system.write_file(path, ([[
+package.path = %q
+local written = print
+function print(line) if line:find "; waiting for it" then written "waiting for it" io.stdout:flush() end end
+require("golf.text").prepare(%q, %q, {vocab_size = 320, validation = 0.2, seed = 3, field = "text", trainer = {}})
+written "done"
+]]):format(package.path, source, folder))
+  return path
 end
 
 local made
@@ -95,8 +109,12 @@ testing.test("text: one document cannot be on both sides", function()
 end)
 
 testing.test("text: two processes do not prepare one folder at once", function()
-  local lock <close> = assert(system.lock_folder(folder))
-  testing.raises(function() text.prepare(source, folder, settings()) end, "another process prepares the text")
+  local claim = process.claim(folder .. "/.lock")
+  local other = io.popen(("'%s/bin/gamut' exec '%s' 2>&1"):format(os.getenv "GAMUT_BUILD", second_process()))
+  testing.equal(other:read "l", "waiting for it")
+  claim:release()
+  testing.equal(other:read "a", "done\n")
+  other:close()
 end)
 
 os.execute(("rm -r '%s'"):format(root))

@@ -3,8 +3,10 @@
 -- that are no longer those it was made from are refused.
 local gamut = require "gamut"
 local check = require "gamut.options"
+local finally = require "gamut.finally"
 local json = require "gamut.native.json"
 local preparation = require "gamut.data.preparation"
+local process = require "gamut.native.process"
 local system = require "gamut.native.system"
 local data = gamut.data
 
@@ -73,6 +75,38 @@ local function need_both_sides(manifest, path)
     .. "(a file each, or lines of JSON), or another share or seed of the validation"):format(path, (train or val).documents), 0)
 end
 
+-- Another node or command that has the same folder may be at work in it, and then has done it all.
+local function claimed(folder)
+  local path = folder .. "/.lock"
+  local claim, holder = process.claim(path)
+  if claim then return claim end
+  print(("%s prepares the text in %s; waiting for it."):format(holder, folder))
+  return process.claim(path, { wait = true })
+end
+
+local function train_tokenizer(path, model, settings)
+  print(("Text: %s\nTraining a SentencePiece model of %d pieces on it:"):format(path, settings.vocab_size))
+  local options = { vocab_size = settings.vocab_size }
+  for name, value in pairs(settings.trainer) do options[name] = value end
+  data.train_tokenizer("sentencepiece", { input = path, output = model, field = settings.field, options = options })
+end
+
+-- The manifest of the shards, made where they are not.
+local function shards_of(path, made, settings)
+  local manifest = made.data .. "/manifest.json"
+  if system.exists(manifest) then return json.decode(system.read_file(manifest)) end
+  print "Turning the text into shards of tokens:"
+  return data.prepare("text_folder", {
+    source = path, field = settings.field, out = made.data, order = "shuffled",
+    tokenizer = "sentencepiece", validation = settings.validation, seed = settings.seed,
+  }, { model = made.tokenizer })
+end
+
+---Where `prepare` puts what it makes.
+---@param folder string
+---@return {data: string, tokenizer: string} for config.yaml: folder of shards, model
+function text.paths(folder) return { data = folder .. "/shards", tokenizer = folder .. "/tokenizer.model" } end
+
 ---Tokenizer and shards of a text, made in `folder` where they are not there yet.
 ---@param path string a file or folder of documents (.txt, .md, .rst, .pod, JSON lines, also .gz, Parquet), or
 ---  "default": the text of Debian's linux-doc, else of perl-doc
@@ -80,34 +114,21 @@ end
 ---@param settings {vocab_size: integer, validation: number, seed: integer, field: string, trainer: table}
 ---  validation: share of the documents held out; seed: of that choice and of the order of documents; field: of JSON
 ---  lines, the column of Parquet; trainer: options of `gamut tokenizer train sentencepiece` over the study's
----@return {data: string, tokenizer: string} for config.yaml: folder of shards, model
+---@return {data: string, tokenizer: string} as of `paths`
 function text.prepare(path, folder, settings)
   check("golf.text", settings, SETTINGS)
   path = find(path)
   system.make_directories(folder)
-  local lock <close> = system.lock_folder(folder)
-  if not lock then
-    error(("another process prepares the text in %s; give the same command again when it is done"):format(folder), 0)
-  end
+  local claim = claimed(folder)
+  local _ <close> = finally(function() claim:release() end)
   settle_plan(folder, path, settings)
-  local model, shards = folder .. "/tokenizer.model", folder .. "/shards"
-  if not system.exists(model) then
-    print(("Text: %s\nTraining a SentencePiece model of %d pieces on it:"):format(path, settings.vocab_size))
-    local options = { vocab_size = settings.vocab_size }
-    for name, value in pairs(settings.trainer) do options[name] = value end
-    data.train_tokenizer("sentencepiece", { input = path, output = model, field = settings.field, options = options })
-  end
-  local complete = system.exists(shards .. "/manifest.json")
-  if not complete then print "Turning the text into shards of tokens:" end
-  local manifest = complete and json.decode(system.read_file(shards .. "/manifest.json"))
-    or data.prepare("text_folder", {
-      source = path, field = settings.field, out = shards, order = "shuffled",
-      tokenizer = "sentencepiece", validation = settings.validation, seed = settings.seed,
-    }, { model = model })
+  local made = text.paths(folder)
+  if not system.exists(made.tokenizer) then train_tokenizer(path, made.tokenizer, settings) end
+  local manifest = shards_of(path, made, settings)
   local train, val = need_both_sides(manifest, path)
   print(("Text: %s tokens of %s documents to train on; %s tokens of %s documents held out.")
     :format(grouped(train.tokens), grouped(train.documents), grouped(val.tokens), grouped(val.documents)))
-  return { data = shards, tokenizer = model }
+  return made
 end
 
 return text
