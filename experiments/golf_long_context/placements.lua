@@ -7,4 +7,4 @@ local config = train.config "placements.yaml":plain()
 
 local list = {}
 for i, places in ipairs(config.placements) do list[i] = variants.hybrid(places, config.parameters) end
-variants.run(config, list)
+variants.run(config, list, "Golf: places of attention")

@@ -10,4 +10,4 @@ for i, places in ipairs(config.ratios) do
   list[i] = variants.hybrid(places, config.parameters)
   list[i].name = ("gdn_%d_to_%d"):format(9 - #places, #places)
 end
-variants.run(config, list)
+variants.run(config, list, "Golf: GDN to attention")

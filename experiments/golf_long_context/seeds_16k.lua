@@ -10,4 +10,4 @@ local list = {}
 for i, architecture in ipairs(config.architectures) do
   list[i] = { name = architecture, architecture = architecture, like = architecture }
 end
-variants.run(config, list)
+variants.run(config, list, "Golf: seeds at 16k")

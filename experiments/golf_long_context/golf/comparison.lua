@@ -2,6 +2,8 @@
 -- the seeds' own spread.
 local gamut = require "gamut"
 local check = require "gamut.options"
+local json = require "gamut.native.json"
+local system = require "gamut.native.system"
 local statistics = gamut.statistics
 
 local comparison = {}
@@ -72,6 +74,15 @@ function comparison.sentence(d)
   if not d.welch then return text .. "; two seeds each would show whether that is more than their spread" end
   return text .. (", 95 %% from %+.4f to %+.4f; Welch t = %.2f, %.1f degrees, p = %.2g; permutation p = %.2g of %d splits")
     :format(d.welch.low, d.welch.high, d.welch.t, d.welch.degrees, d.welch.p, d.permutation.p, d.permutation.splits)
+end
+
+---Prints differences and keeps them in differences.json.
+---@param folder string
+---@param differences golf.Difference[]
+function comparison.report(folder, differences)
+  for _, difference in ipairs(differences) do print(comparison.sentence(difference)) end
+  local text = json.encode({ format = 1, differences = json.array(differences) }, { indent = 2, nonfinite = "null" })
+  system.write_file(folder .. "/differences.json", text .. "\n")
 end
 
 return comparison

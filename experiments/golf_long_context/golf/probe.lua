@@ -4,11 +4,11 @@
 -- <study>/probes.json and used again as long as machine, program and settings are the same.
 local gamut = require "gamut"
 local check = require "gamut.options"
-local config = require "gamut.native.config"
 local context = require "gamut.train.context"
 local json = require "gamut.native.json"
 local machine = require "gamut.train.machine"
 local rescaling = require "golf.rescaling"
+local run_config = require "golf.run_config"
 local settings_of = require "golf.settings"
 local step_time = require "golf.step_time"
 local system = require "gamut.native.system"
@@ -40,6 +40,8 @@ end
 ---@field context integer
 ---@field architecture string what tables call the model
 ---@field settings table of train.lua, as the runs have them, model.architecture and all
+---@field tokens? integer a step, in place of the probes' common number
+---@field accumulate? integer micro-batches a step, likewise
 
 -- The settings of the probe of a run.
 local function settings_for(run, options)
@@ -48,7 +50,8 @@ local function settings_for(run, options)
     for name, value in pairs(source) do settings[name] = value end
   end
   settings.seed, settings.context, settings.val_tokens = nil, run.context, run.context
-  settings.train_batch_tokens, settings.accumulate = options.train_batch_tokens, options.accumulate or settings.accumulate
+  settings.train_batch_tokens = run.tokens or options.train_batch_tokens
+  settings.accumulate = run.accumulate or options.accumulate or settings.accumulate
   settings.iterations, settings.max_seconds = options.steps, options.seconds
   return settings
 end
@@ -69,19 +72,13 @@ end
 
 local function train_script() return context.settings().script_dir .. "/train.lua" end
 
--- The configuration of train.lua with these settings, defaults filled in.
-local function resolved(settings)
-  local template = context.settings().script_dir .. "/config.yaml"
-  return config.load(template, { overrides = words_of(settings) }):plain()
-end
-
 -- The entry that the probe of a run will make, all but its figures. Other conditions give it another folder.
 local function wanted(run, options)
   local settings = settings_for(run, options)
   local words = words_of(settings)
-  local entry = conditions(gamut.train.device(resolved(settings).device))
+  local entry = conditions(gamut.train.device(run_config(settings).device))
   entry.context, entry.architecture, entry.settings = run.context, run.architecture, words
-  entry.tokens_per_step = options.train_batch_tokens
+  entry.tokens_per_step = settings.train_batch_tokens
   local key = digest(json.encode { entry.machine, entry.program, words })
   entry.name = ("%d_%s_%s"):format(run.context, run.architecture:gsub("[^%w]+", "_"), key)
   return entry, settings
@@ -156,14 +153,29 @@ local function finish_entry(entry, dir)
   return entry
 end
 
--- The probes that have to be run, as a plan of cells in <study>/probes.
-local function run_probes(folder, cells)
+-- The probes that have to be run, as a plan of cells in <study>/probes. Where they may fail, all must have been tried.
+local function run_probes(folder, cells, may_fail)
   local plan = gamut.study.plan { folder = folder .. "/probes", cells = cells }
-  if not plan:run() then
-    print "The runs need all of these first."
-    plan:finish()
+  local complete = plan:run()
+  if may_fail and not plan.dry_run then
+    complete = true
+    for _, cell in ipairs(plan:cells()) do complete = complete and (cell.status == "finished" or cell.error ~= nil) end
   end
-  return plan:cells()
+  if complete then return plan:cells() end
+  print "The runs need all of these first."
+  plan:finish()
+end
+
+-- Fills in the entries of the cells that finished and keeps them; those that failed become false.
+local function take_up(entries, planned, cells, path)
+  local done = {}
+  for i, cell in ipairs(cells) do
+    local at = planned[i]
+    local entry = cell.status == "finished" and finish_entry(entries[at], cell.dir)
+    entries[at] = entry
+    if entry then done[#done + 1] = entry end
+  end
+  save(path, "probes", done)
 end
 
 local function cell_of(run, entry, settings)
@@ -175,30 +187,29 @@ end
 
 ---The step time of every run: kept from before, or measured now, one probe after another. Ends the process where they
 ---cannot be had yet: with --dry-run, or when a probe failed or runs elsewhere.
----@param given {folder: string, runs: golf.ProbedRun[], options?: table} folder: of the study; options: seconds, steps,
----  train_batch_tokens, accumulate
+---@param given {folder: string, runs: golf.ProbedRun[], options?: table, may_fail?: boolean} folder: of the study;
+---  options: seconds, steps, train_batch_tokens, accumulate; may_fail: one that fails, such as for want of memory, has
+---  false for its entry
 ---@return table[] entries {context, architecture, step_ms, tokens_per_step, ...} in the order of the runs
 function probe.measure(given)
-  check("probe.measure", given, { folder = "string", runs = "table", options = "table?" })
+  check("probe.measure", given, { folder = "string", runs = "table", options = "table?", may_fail = "boolean?" })
   local options, path = options_of(given.options), given.folder .. "/probes.json"
-  local probes, entries, cells, at = read(path).probes, {}, {}, {}
+  local probes, entries, cells, planned = read(path).probes, {}, {}, {}
   for i, run in ipairs(given.runs) do
     local entry, settings = wanted(run, options)
     entries[i] = kept(entry, probes) or entry
     if entries[i] == entry then
       cells[#cells + 1] = cell_of(run, entry, settings)
-      at[#cells] = entry
+      planned[#cells] = i
     end
   end
-  if #cells == 0 then return entries end
-  for i, cell in ipairs(run_probes(given.folder, cells)) do finish_entry(at[i], cell.dir) end
-  save(path, "probes", at)
+  if #cells > 0 then take_up(entries, planned, run_probes(given.folder, cells, given.may_fail), path) end
   return entries
 end
 
 -- The schedule of a run after its probe, with the defaults of train.lua and the tokens a step published for it.
 local function schedule_of(run, entry, options)
-  local plain = resolved(run.settings)
+  local plain = run_config(run.settings)
   local layers = plain.model.layers
   local published = not (layers and #layers > 0) and settings_of.published(run.context, plain.model.architecture)
   local tokens = plain.train_batch_tokens or published and published.train_batch_tokens

@@ -2,6 +2,7 @@
 -- the momentum warms up and the rates come down. Both shares are those of the 4k record: 1500 and 3000 of 8394 steps.
 local check = require "gamut.options"
 local settings = require "golf.settings"
+local text_table = require "gamut.report.text_table"
 
 local rescaling = {}
 
@@ -29,12 +30,13 @@ local function rounded(value) return math.floor(value + 0.5) end
 
 ---Each is rounded to the nearest, and the shares are taken of the rounded S: 757 ms x 0.75 give 1057 steps, 190 and
 ---381, where the unrounded 1056.8 would give 380.
----@param measured {step_ms: number, time_factor?: number, seconds?: number, iterations?: integer} time_factor: time
----  of a step of the run by that of the probe, default 1; seconds: the budget, 0 or nil without; iterations: an end too
+---@param measured {step_ms: number, time_factor?: number, seconds?: number, iterations?: integer, warmdown?: number}
+---  time_factor: time of a step of the run by that of the probe, default 1; seconds: the budget, 0 or nil without;
+---  iterations: an end too; warmdown: another share of the steps
 ---@return golf.Schedule
 function rescaling.derive(measured)
   check("rescaling.derive", measured,
-    { step_ms = "number", time_factor = "number?", seconds = "number?", iterations = "integer?" })
+    { step_ms = "number", time_factor = "number?", seconds = "number?", iterations = "integer?", warmdown = "number?" })
   local factor, seconds = measured.time_factor or 1.0, measured.seconds or 0
   if not (measured.step_ms > 0 and factor > 0) then
     error(("a step takes some time: step_ms is %s and time_factor %s"):format(measured.step_ms, factor), 2)
@@ -42,7 +44,8 @@ function rescaling.derive(measured)
   local steps = seconds > 0 and rounded(1000 * seconds / (measured.step_ms * factor)) or measured.iterations
   if not steps then error("a schedule is derived for an end: seconds, iterations or both", 2) end
   steps = math.max(1, math.min(steps, measured.iterations or steps))
-  return { steps = steps, momentum_warmup = rounded(WARMUP_SHARE * steps), warmdown = rounded(WARMDOWN_SHARE * steps) }
+  local warmdown = rounded((measured.warmdown or WARMDOWN_SHARE) * steps)
+  return { steps = steps, momentum_warmup = rounded(WARMUP_SHARE * steps), warmdown = warmdown }
 end
 
 ---What the study measured for a context and an architecture, and the schedule that it derived for 600 s; nil where
@@ -68,19 +71,13 @@ function rescaling.time_factor(train_batch_tokens, probe_batch_tokens)
   return train_batch_tokens / probe_batch_tokens
 end
 
-local HEAD = { "context", "model", "ms a step", "factor", "steps", "momentum", "warm-down", "published: ms", "factor",
-  "steps", "momentum", "warm-down" }
+local OURS = { "context", "model", "ms a step", "factor", "steps", "momentum", "warm-down" }
+local THEIRS = { "published: ms", "factor", "steps", "momentum", "warm-down" }
 
-local function cells_of(entry)
-  local schedule, published = entry.schedule, rescaling.published(entry.context, entry.architecture)
-  local row = { ("%d"):format(entry.context), entry.architecture, ("%.1f"):format(entry.step_ms),
-    ("%.3g"):format(entry.time_factor), schedule.steps, schedule.momentum_warmup, schedule.warmdown }
-  if published then
-    local was = published.schedule
-    local factor = ("%.3g"):format(published.time_factor)
-    table.move({ published.step_ms, factor, was.steps, was.momentum_warmup, was.warmdown }, 1, 5, #row + 1, row)
-  end
-  for column = 1, #HEAD do row[column] = tostring(row[column] or "-") end
+local function written(step_ms, factor, schedule, row)
+  row[#row + 1] = ("%.1f"):format(step_ms)
+  row[#row + 1] = ("%.3g"):format(factor)
+  for _, name in ipairs { "steps", "momentum_warmup", "warmdown" } do row[#row + 1] = tostring(schedule[name]) end
   return row
 end
 
@@ -95,19 +92,20 @@ end
 ---@param entries golf.DerivedSchedule[]
 ---@return string
 function rescaling.table(entries)
-  local rows, widths, lines = { HEAD }, {}, {}
-  for _, entry in ipairs(entries) do rows[#rows + 1] = cells_of(entry) end
-  for _, row in ipairs(rows) do
-    for column, text in ipairs(row) do widths[column] = math.max(widths[column] or 0, #text) end
-  end
-  for i, row in ipairs(rows) do
-    local padded = {}
-    for column, text in ipairs(row) do
-      padded[column] = ("%" .. (column == 2 and "-" or "") .. widths[column] .. "s"):format(text)
+  local rows, any_published = { table.move(OURS, 1, #OURS, 1, {}) }, false
+  for i, entry in ipairs(entries) do
+    local row = { tostring(entry.context), entry.architecture }
+    rows[i + 1] = written(entry.step_ms, entry.time_factor, entry.schedule, row)
+    local published = rescaling.published(entry.context, entry.architecture)
+    if published then
+      written(published.step_ms, published.time_factor, published.schedule, row)
+      any_published = true
     end
-    lines[i] = table.concat(padded, "  "):gsub("%s+$", "")
   end
-  return table.concat(lines, "\n")
+  if any_published then table.move(THEIRS, 1, #THEIRS, #OURS + 1, rows[1]) end
+  local right = {}
+  for column = 1, #rows[1] do right[column] = column ~= 2 end
+  return table.concat(text_table(rows, { right = right }), "\n")
 end
 
 return rescaling

@@ -4,6 +4,7 @@ local gamut = require "gamut"
 local architectures = require "golf.architectures"
 local cells = require "golf.cells"
 local comparison = require "golf.comparison"
+local page = require "golf.page"
 local probe = require "golf.probe"
 local published = require "golf.settings".published
 local study = gamut.study
@@ -30,21 +31,9 @@ function variants.hybrid(places, budget)
   }
 end
 
--- `over` on top of `base`; sections by their keys.
-local function merged(base, over)
-  local result = {}
-  for key, value in pairs(base) do result[key] = value end
-  for key, value in pairs(over or {}) do
-    local is_section = type(value) == "table" and #value == 0 and type(result[key]) == "table"
-    result[key] = is_section and merged(result[key], value) or value
-  end
-  return result
-end
-variants.merged = merged
-
 ---What all runs of a study share: its data and the section `run`.
 function variants.shared_settings(config)
-  return merged({ data = config.data, tokenizer = config.tokenizer }, config.run)
+  return cells.merged({ data = config.data, tokenizer = config.tokenizer }, config.run)
 end
 
 -- Settings of a variant at a context: what was published for the model that it is like, below what `run` says.
@@ -54,7 +43,7 @@ local function settings_of(config, context, variant)
     base.train_batch_tokens = known.train_batch_tokens
     if config.schedule == "published" then base.momentum, base.warmdown_steps = known.momentum, known.warmdown_steps end
   end
-  return merged(base, variants.shared_settings(config))
+  return cells.merged(base, variants.shared_settings(config))
 end
 
 local function runs_of(config, list)
@@ -71,11 +60,11 @@ end
 local function probe_schedules(config, runs)
   local asked = {}
   for i, run in ipairs(runs) do
-    local settings = merged(run.settings, { model = { architecture = run.variant.architecture } })
+    local settings = cells.merged(run.settings, { model = { architecture = run.variant.architecture } })
     asked[i] = { context = run.context, architecture = run.variant.name, settings = settings }
   end
   local schedules = probe.schedules { folder = study.folder(), runs = asked, options = config.probe }
-  for i, schedule in ipairs(schedules) do runs[i].settings = merged(runs[i].settings, schedule) end
+  for i, schedule in ipairs(schedules) do runs[i].settings = cells.merged(runs[i].settings, schedule) end
 end
 
 local function cells_of(config, runs)
@@ -91,33 +80,32 @@ local function cells_of(config, runs)
   return list
 end
 
----The plan of contexts x variants x seeds.
+---The cells of contexts x variants x seeds.
 ---@param config {contexts: integer[], seeds: integer[], schedule: "published"|"probe", probe: table, data: string,
 ---  tokenizer: string, run: table}
 ---@param list golf.Variant[]
----@return gamut.study.Plan
-function variants.plan(config, list)
+---@return table[]
+function variants.cells(config, list)
   if config.schedule ~= "published" and config.schedule ~= "probe" then
     error(("schedule is `published` or `probe`, not %s"):format(tostring(config.schedule)), 0)
   end
   local runs = runs_of(config, list)
   if config.schedule == "probe" then probe_schedules(config, runs) end
-  return study.plan { cells = cells_of(config, runs) }
+  return cells_of(config, runs)
 end
 
-local FIGURES = { "parameters", "val_bpb", "step_average_ms", "steps" }
-
----Runs what is not done, prints the table and how each variant differs from the first one, and ends the process.
----@param config table as for `plan`
+---Runs what is not done, rewriting the page of the study after every run, says how each variant differs from the first
+---one, and ends the process.
+---@param config table as for `cells`
 ---@param list golf.Variant[]
-function variants.run(config, list)
-  local plan = variants.plan(config, list)
-  plan:run()
+---@param title string of the page
+function variants.run(config, list, title)
+  local plan = study.plan { cells = variants.cells(config, list) }
+  local found
+  plan:run { after = function() found = page.write(plan.folder, plan:all_cells(), title) end }
   if not plan.dry_run then
-    study.print(study.summarize(plan:cells(), { figures = FIGURES }), FIGURES)
-    for _, difference in ipairs(comparison.of(plan:cells(), { figure = "val_bpb" })) do
-      print(comparison.sentence(difference))
-    end
+    print("\n" .. page.text(found))
+    comparison.report(plan.folder, comparison.of(plan:cells(), { figure = "val_bpb", reference = list[1].name }))
   end
   plan:finish()
 end

@@ -1,0 +1,157 @@
+-- A sweep of one setting after the other: tokens a step, then learning rates, then warm-down. Each stage starts from the
+-- best of those before; what is to replace the setting in hand must beat it by more than a margin, so that the
+-- published one stays where the seeds' spread decides.
+local gamut = require "gamut"
+local cells = require "golf.cells"
+local format = require "gamut.report.format"
+local probe = require "golf.probe"
+local rescaling = require "golf.rescaling"
+local run_config = require "golf.run_config"
+
+local tuning = {}
+
+---@class golf.Point
+---@field tokens integer a step
+---@field rate number factor on the three learning rates
+---@field warmdown number share of the steps that the budget holds
+
+-- The study's own: its batch, its rates, its rule.
+tuning.PUBLISHED = { tokens = 393216, rate = 1.0, warmdown = 0.36 }
+tuning.STAGES = { "tokens", "rate", "warmdown" }
+
+---`point` with other values on one axis, the point itself first.
+---@param point golf.Point
+---@param axis "tokens"|"rate"|"warmdown"
+---@param values number[]
+---@return golf.Point[]
+function tuning.candidates(point, axis, values)
+  local list = { point }
+  for _, value in ipairs(values) do
+    if value ~= point[axis] then
+      list[#list + 1] = { tokens = point.tokens, rate = point.rate, warmdown = point.warmdown, [axis] = value }
+    end
+  end
+  return list
+end
+
+---The candidate with the lowest score, if it is more than `margin` below the first; else the first. A candidate without
+---a score is out, and so is a first one where another has a score.
+---@param scored {point: golf.Point, score: number?}[] the incumbent first
+---@param margin number
+---@return golf.Point? nil where none has a score
+function tuning.select(scored, margin)
+  local best
+  for _, one in ipairs(scored) do
+    if one.score and (not best or one.score < best.score) then best = one end
+  end
+  local first = scored[1]
+  if best and first.score and first.score - best.score <= margin then best = first end
+  return best and best.point
+end
+
+-- Micro-batches that divide a step of so many tokens into whole sequences.
+local function divisors(tokens, counts, context)
+  local fitting = {}
+  for _, count in ipairs(counts) do
+    if tokens % (count * context) == 0 then fitting[#fitting + 1] = count end
+  end
+  return fitting
+end
+
+---Probes every number of tokens a step with every number of micro-batches. Fewer, larger micro-batches fill the kernels
+---better and take more memory; those that fail are out.
+---@param config table contexts, of which the first counts, architecture, tokens, accumulate, probe
+---@param settings table of every run
+---@return table<integer, {accumulate: integer, step_ms: number}> the fastest for each number of tokens
+function tuning.batches(config, settings, folder)
+  local runs = {}
+  for _, tokens in ipairs(config.tokens) do
+    for _, accumulate in ipairs(divisors(tokens, config.accumulate, config.contexts[1])) do
+      runs[#runs + 1] = {
+        context = config.contexts[1], architecture = ("%s_%d_tokens_in_%d"):format(config.architecture, tokens, accumulate),
+        settings = cells.merged(settings, { model = { architecture = config.architecture } }),
+        tokens = tokens, accumulate = accumulate,
+      }
+    end
+  end
+  local entries, fastest = probe.measure { folder = folder, runs = runs, options = config.probe, may_fail = true }, {}
+  for i, run in ipairs(runs) do
+    local entry, before = entries[i], fastest[run.tokens]
+    if entry and (not before or entry.step_ms < before.step_ms) then
+      fastest[run.tokens] = { accumulate = run.accumulate, step_ms = entry.step_ms }
+    end
+  end
+  return fastest
+end
+
+---Settings of train.lua at a point.
+---@param point golf.Point
+---@param batch {accumulate: integer, step_ms: number}
+---@param settings table of every run
+---@return table
+function tuning.settings(point, batch, settings)
+  local plain = run_config(settings)
+  local derived = rescaling.derive {
+    step_ms = batch.step_ms, seconds = plain.max_seconds, iterations = plain.iterations, warmdown = point.warmdown,
+  }
+  return cells.merged(settings, {
+    train_batch_tokens = point.tokens, accumulate = batch.accumulate, embed_lr = plain.embed_lr * point.rate,
+    matrix_lr = plain.matrix_lr * point.rate, scalar_lr = plain.scalar_lr * point.rate,
+    momentum = { warmup_steps = derived.momentum_warmup }, warmdown_steps = derived.warmdown,
+  })
+end
+
+---What runs at a point are called.
+---@param point golf.Point
+---@return string
+function tuning.name(point)
+  return ("%dk_tokens_rate_%.3g_warmdown_%.3g"):format(point.tokens // 1024, point.rate, point.warmdown)
+end
+
+---The cell of a point and a seed.
+---@param config table contexts, architecture
+---@return table
+function tuning.cell(config, point, batch, settings, seed)
+  return cells.cell {
+    context = config.contexts[1], seed = seed, architecture = config.architecture,
+    variant = config.architecture .. "_" .. tuning.name(point), settings = tuning.settings(point, batch, settings),
+  }
+end
+
+-- Runs the candidates of one stage and gives the point that goes on.
+local function stage(self, axis, values)
+  local points, made = {}, {}
+  for _, point in ipairs(tuning.candidates(self.point, axis, values)) do
+    local batch = self.batches[point.tokens]
+    if batch then
+      points[#points + 1] = point
+      made[#made + 1] = tuning.cell(self.config, point, batch, self.settings, self.config.seeds[1])
+    end
+  end
+  local plan = gamut.study.plan { cells = made }
+  if not plan:run { after = self.after } and plan.dry_run then plan:finish() end
+  local scored = {}
+  for i, cell in ipairs(plan:cells()) do
+    scored[i] = { point = points[i], score = cell.status == "finished" and cell:figure "val_bpb" or nil }
+    print(("  %-48s %s"):format(tuning.name(points[i]), scored[i].score and ("%.4f"):format(scored[i].score) or cell.status))
+  end
+  local best = tuning.select(scored, self.config.margin)
+  if not best then plan:finish() end
+  print(("%s: going on with %s"):format(format.title(axis), tuning.name(best)))
+  return best
+end
+
+---Probes, then all stages; every run is a cell of the study that is being run, so the same command goes on where it
+---was cut off. Ends the process with --dry-run, or where a stage has no result.
+---@param config table contexts, architecture, tokens, accumulate, rate, warmdown, margin, seeds, probe
+---@param settings table of every run
+---@param after fun(plan: gamut.study.Plan)
+---@return golf.Point best, table<integer, table> batches
+function tuning.run(config, settings, after)
+  local self = { config = config, settings = settings, after = after, point = tuning.PUBLISHED }
+  self.batches = tuning.batches(config, settings, gamut.study.folder())
+  for _, axis in ipairs(tuning.STAGES) do self.point = stage(self, axis, config[axis]) end
+  return self.point, self.batches
+end
+
+return tuning
