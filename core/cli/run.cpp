@@ -2,6 +2,9 @@
 //
 // The verb resolves what was asked for into package.loaded["gamut.native.run"], a plain table;
 // scripts/gamut/train does the rest.
+#include <linux/close_range.h>
+#include <unistd.h>
+
 #include "cli/cli.h"
 #include "cli/run_settings.h"
 #include "script/signals.h"
@@ -80,7 +83,14 @@ void note_failure(lua_State* L, const std::string& message) {
   lua_settop(L, 0);
 }
 
+// A study that started this run holds its claim on it through us, too; what we start in turn must
+// not hold it longer. Kernels before 5.11 know no such call, and lose no more than that.
+void keep_inherited_files_to_ourselves() {
+  close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+}
+
 int run(const Context& context, const RunRequest& request) {
+  keep_inherited_files_to_ourselves();
   const RunSettings settings = resolve(request);
   script::Interpreter::Options options;
   options.full_traceback = context.full_traceback;

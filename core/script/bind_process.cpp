@@ -1,8 +1,8 @@
-// gamut.native.process: other processes, started one at a time and waited for, and claims on what
-// only one of them may work at.
+// gamut.native.process: this program once more as a child that is waited for, and claims on what
+// only one process may work at.
 //
-//   process.program() -> path of this program
-//   process.run(command, {log = path, claim = claim}) -> {exit_code =, signal =, seconds =}
+//   process.run_self(words, {log = path, claim = claim}) -> {exit_code =, signal =, seconds =}
+//       words: what the program is called, then its arguments
 //   process.claim(path, {wait = false}) -> a claim, or nil and who holds it
 //   process.holder(path) -> who holds a claim on that path, or nil
 #include <gamut/error.h>
@@ -63,7 +63,7 @@ int claim(lua_State* L) {
   return 1;
 }
 
-// claim:release(); the collector does it, too, in its own time.
+// claim:release(), or the end of a `local claim <close>`.
 int release(lua_State* L) {
   check_object<Claim>(L, 1).lock.reset();
   return 0;
@@ -91,10 +91,18 @@ std::vector<std::string> check_words(lua_State* L, int index) {
   return words;
 }
 
-int run(lua_State* L) {
+// The file of this program; where a new build took its place since, the one that is running.
+std::filesystem::path own_file() {
+  std::error_code ignored;
+  const std::filesystem::path path = program_path();
+  return std::filesystem::exists(path, ignored) ? path : "/proc/self/exe";
+}
+
+int run_self(lua_State* L) {
   ChildRequest request;
-  request.command = check_words(L, 1);
-  check_fields(L, 2, "process.run", {"log", "claim"});
+  request.program = own_file();
+  request.words = check_words(L, 1);
+  check_fields(L, 2, "process.run_self", {"log", "claim"});
   request.log = string_field(L, 2, "log", "");
   if (push_field(L, 2, "claim")) request.keep_open = check_object<Claim>(L, -1).lock->descriptor();
   lua_pop(L, 1);
@@ -111,21 +119,15 @@ int run(lua_State* L) {
   return 1;
 }
 
-int program(lua_State* L) {
-  lua_pushstring(L, program_path().c_str());
-  return 1;
-}
-
 }  // namespace
 
 int open_process(lua_State* L) {
-  const luaL_Reg none[] = {{nullptr, nullptr}};
-  const luaL_Reg of_claims[] = {{"release", guard<release>}, {nullptr, nullptr}};
-  new_class<Claim>(L, none, of_claims);
-  const luaL_Reg functions[] = {{"run", guard<run>},
+  const luaL_Reg metamethods[] = {{"__close", guard<release>}, {nullptr, nullptr}};
+  const luaL_Reg methods[] = {{"release", guard<release>}, {nullptr, nullptr}};
+  new_class<Claim>(L, metamethods, methods);
+  const luaL_Reg functions[] = {{"run_self", guard<run_self>},
                                 {"claim", guard<claim>},
                                 {"holder", guard<holder>},
-                                {"program", guard<program>},
                                 {nullptr, nullptr}};
   luaL_newlib(L, functions);
   return 1;

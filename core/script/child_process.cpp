@@ -48,8 +48,8 @@ class Descriptor {
   int number_;
 };
 
-[[noreturn]] void cannot_start(const std::string& program, int error) {
-  throw Error(c10::str("cannot start ", program, ": ", std::strerror(error)));
+[[noreturn]] void cannot_start(const ChildRequest& request, int error) {
+  throw Error(c10::str("cannot start ", request.program.string(), ": ", std::strerror(error)));
 }
 
 void write_all(int to, const char* data, size_t bytes) {
@@ -103,6 +103,7 @@ std::vector<Stream> open_streams() {
 struct Setup {
   pid_t parent;
   int input, output, errors, keep_open, failure;
+  const char* program;
   char* const* words;
   const sigset_t* mask;
 
@@ -117,7 +118,7 @@ struct Setup {
     dup2(errors, STDERR_FILENO);
     if (keep_open >= 0) fcntl(keep_open, F_SETFD, 0);
     sigprocmask(SIG_SETMASK, mask, nullptr);
-    execv(words[0], words);
+    execv(program, words);
     const int error = errno;
     write_all(failure, reinterpret_cast<const char*>(&error), sizeof error);
     _exit(127);
@@ -135,10 +136,10 @@ int failure_of(int pipe) {
 
 pid_t start(const ChildRequest& request, const std::vector<Stream>& streams) {
   std::vector<char*> words;
-  for (const auto& word : request.command) words.push_back(const_cast<char*>(word.c_str()));
+  for (const auto& word : request.words) words.push_back(const_cast<char*>(word.c_str()));
   words.push_back(nullptr);
   int failure[2] = {-1, -1};
-  if (pipe2(failure, O_CLOEXEC) != 0) cannot_start(request.command[0], errno);
+  if (pipe2(failure, O_CLOEXEC) != 0) cannot_start(request, errno);
   Descriptor failed(failure[0]), tells(failure[1]);
   const Descriptor null(open("/dev/null", O_RDONLY | O_CLOEXEC));
   // A signal waits until it is known whom to send it on to.
@@ -153,6 +154,7 @@ pid_t start(const ChildRequest& request, const std::vector<Stream>& streams) {
                     streams.back().childs.get(),
                     request.keep_open,
                     tells.get(),
+                    request.program.c_str(),
                     words.data(),
                     &before};
   const pid_t child = fork();
@@ -160,12 +162,12 @@ pid_t start(const ChildRequest& request, const std::vector<Stream>& streams) {
   const int error = errno;
   if (child > 0) forward_signals(child);
   sigprocmask(SIG_SETMASK, &before, nullptr);
-  if (child < 0) cannot_start(request.command[0], error);
+  if (child < 0) cannot_start(request, error);
   tells.reset();
   if (const int reason = failure_of(failed.get())) {
     forward_signals(0);
     waitpid(child, nullptr, 0);
-    cannot_start(request.command[0], reason);
+    cannot_start(request, reason);
   }
   return child;
 }
@@ -252,7 +254,6 @@ class Output {
 }  // namespace
 
 ChildEnd run_child(const ChildRequest& request) {
-  GAMUT_CHECK(!request.command.empty(), "there is no program to start");
   const auto began = std::chrono::steady_clock::now();
   std::vector<Stream> streams = open_streams();
   const pid_t child = start(request, streams);

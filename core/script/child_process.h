@@ -9,9 +9,10 @@
 namespace gamut::script {
 
 struct ChildRequest {
-  std::vector<std::string> command;  // the program's path, then its arguments
-  std::filesystem::path log;         // its output is appended, as plain lines; empty: to none
-  int keep_open = -1;                // a descriptor that the child inherits, such as a lock's
+  std::filesystem::path program;
+  std::vector<std::string> words;  // what the program is called, then its arguments
+  std::filesystem::path log;       // its output is appended, as plain lines; empty: to none
+  int keep_open = -1;              // a descriptor that the child inherits, such as a lock's
 };
 
 struct ChildEnd {

@@ -3,18 +3,34 @@
 
 local gamut = require "gamut"
 local cells = require "golf.cells"
+local page = require "golf.page"
+local probe = require "golf.probe"
+local text = require "golf.text"
 local study, train = gamut.study, gamut.train
 
 local config = train.config "study.yaml":plain()
+local folder = study.folder()
 
-local settings = { data = config.data, tokenizer = config.tokenizer }
-for key, value in pairs(config.run) do settings[key] = value end
+-- The shards and the tokenizer, made from raw text where that is given.
+local function data_of_runs()
+  if not config.text then return { data = config.data, tokenizer = config.tokenizer } end
+  if study.is_dry_run() then return text.paths(folder .. "/text") end
+  return text.prepare(config.text, folder .. "/text", config.prepare)
+end
 
-local plan = study.plan {
-  cells = cells.grid {
-    contexts = config.contexts, architectures = config.architectures, seeds = config.seeds, settings = settings,
-  },
+local grid = {
+  contexts = config.contexts, architectures = config.architectures, seeds = config.seeds,
+  settings = cells.merged(config.run, data_of_runs()),
 }
-plan:run()
-study.print(study.summarize(plan:cells(), { figures = { "val_bpb", "step_average_ms" } }), { "val_bpb", "step_average_ms" })
+
+if config.schedule == "probe" then
+  grid.schedules = probe.schedules { folder = folder, runs = cells.models(grid), options = config.probe }
+elseif config.schedule ~= "published" then
+  error(("schedule is `published` or `probe`, not %s"):format(config.schedule), 0)
+end
+
+local plan = study.plan { folder = folder, cells = cells.grid(grid) }
+local found
+plan:run { after = function() found = page.write(folder, plan:all_cells(), config.title) end }
+if found then print("\n" .. page.text(found) .. "Page: " .. plan:path "index.html") end
 plan:finish()

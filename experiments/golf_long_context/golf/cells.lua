@@ -5,15 +5,26 @@
 --
 -- Both give what gamut.study.plan takes. Settings are those of config.yaml.
 local check = require "gamut.options"
-local settings = require "golf.settings"
+local published = require("golf.settings").published
 
 local cells = {}
+
+---@class golf.Grid
+---@field contexts integer[]
+---@field architectures string[]
+---@field seeds? integer[]
+---@field settings? table of every run, as of config.yaml
+---@field schedules? table[] more settings for each of cells.models, such as those of probe.schedules
+local GRID = { contexts = "table", architectures = "table", seeds = "table?", settings = "table?", schedules = "table?" }
 
 local SCRIPT = "train.lua"
 local SEED = 1337 -- where none was published
 local SECONDS = 600.0
 
--- `over` on top of `base`, maps by their keys; neither is changed.
+---`over` on top of `base`, maps by their keys; neither is changed.
+---@param base table
+---@param over? table
+---@return table
 local function merged(base, over)
   local result = {}
   for key, value in pairs(base) do result[key] = value end
@@ -23,6 +34,7 @@ local function merged(base, over)
   end
   return result
 end
+cells.merged = merged
 
 -- What names a cell must not be set behind its back.
 local function refuse_axes(given)
@@ -67,30 +79,37 @@ end
 ---@param architecture string
 ---@return integer[]
 function cells.published_seeds(context, architecture)
-  local published = settings.published(context, architecture)
-  return published and published.seeds or { SEED }
+  local known = published(context, architecture)
+  return known and known.seeds or { SEED }
 end
 
----Contexts x architectures x seeds. No seeds, or none given: those that were published for each. `settings` are those of
----every run; `for_model(context, architecture)` may add more, such as a schedule that was measured.
----@param given {contexts: integer[], architectures: string[], seeds?: integer[], settings?: table,
----  for_model?: fun(context: integer, architecture: string): table?}
----@return table[] cells
-function cells.grid(given)
-  check("golf.cells.grid", given, {
-    contexts = "table", architectures = "table", seeds = "table?", settings = "table?", for_model = "function?",
-  })
+---The models of a grid, each with what its runs have in common: what probe.schedules takes.
+---@param given golf.Grid
+---@return {context: integer, architecture: string, settings: table}[]
+function cells.models(given)
+  check("golf.cells.models", given, GRID)
   refuse_axes(given.settings or {})
-  local list = {}
+  local models = {}
   for _, context in ipairs(given.contexts) do
     for _, architecture in ipairs(given.architectures) do
-      local more = given.for_model and given.for_model(context, architecture)
-      local seeds = given.seeds and #given.seeds > 0 and given.seeds or cells.published_seeds(context, architecture)
-      for _, seed in ipairs(seeds) do
-        list[#list + 1] = cells.cell {
-          context = context, architecture = architecture, seed = seed, settings = merged(given.settings or {}, more),
-        }
-      end
+      local settings = merged({ context = context, model = { architecture = architecture } }, given.settings)
+      models[#models + 1] = { context = context, architecture = architecture, settings = settings }
+    end
+  end
+  return models
+end
+
+---Contexts x architectures x seeds. No seeds, or none given: those that were published for each.
+---@param given golf.Grid
+---@return table[] cells
+function cells.grid(given)
+  local list = {}
+  for i, model in ipairs(cells.models(given)) do
+    local context, architecture = model.context, model.architecture
+    local seeds = given.seeds and #given.seeds > 0 and given.seeds or cells.published_seeds(context, architecture)
+    local settings = merged(given.settings or {}, given.schedules and given.schedules[i])
+    for _, seed in ipairs(seeds) do
+      list[#list + 1] = cells.cell { context = context, architecture = architecture, seed = seed, settings = settings }
     end
   end
   return list

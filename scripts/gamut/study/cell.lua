@@ -69,7 +69,8 @@ local function holder_of(self)
   if not system.exists(self.dir) then return nil end
   local holder = process.holder(self:lock_path())
   if holder then return holder end
-  return not system.lock_folder(self.dir) and "another process" or nil
+  local lock <close> = system.lock_folder(self.dir)
+  return not lock and "another process" or nil
 end
 
 local function status_of(self)

@@ -7,8 +7,7 @@
 --       settings = {seed = at.seed, model = {d_model = at.width}},
 --     }
 --   end)}
---   plan:run()
---   study.print(study.summarize(plan:cells(), {figures = {"val_bpb"}}))
+--   plan:run{after = function() study.page(plan, {figures = {"val_bpb"}}) end}
 --   plan:finish()
 
 local plan = require "gamut.study.plan"
@@ -18,9 +17,11 @@ local summary = require "gamut.study.summary"
 return strict("gamut.study", {
   plan = plan.new,
   folder = plan.folder,
+  is_dry_run = plan.is_dry_run,
   grid = require "gamut.study.grid",
   statistics = summary.statistics,
   summarize = summary.summarize,
   table = summary.table,
   print = summary.print,
+  page = require "gamut.study.page",
 })

@@ -33,6 +33,12 @@ local function progress_of(cell)
   return cell.status == "planned" and "to do" or cell.status
 end
 
+-- A time that is not known to the second: "about 40 s", "about 10 min", "about 2 h 10 min".
+function listing.about(seconds)
+  local rounded = seconds < 90 and seconds or (seconds + 30) // 60 * 60
+  return ("about " .. format.duration(rounded)):gsub("min 0 s$", "min")
+end
+
 -- Cells to do and the seconds they need; nil where one's are not known.
 local function left_to_do(plan)
   local count, seconds = 0, 0
@@ -47,21 +53,42 @@ end
 
 local function to_do(plan)
   local count, seconds = left_to_do(plan)
-  local time = count > 0 and seconds and (", about %s"):format(format.duration(seconds)) or ""
+  local time = count > 0 and seconds and ", " .. listing.about(seconds) or ""
   return ("%d of %d cells to do%s"):format(count, #plan.list, time)
 end
 
--- The lines of --dry-run: every cell, how it stands, its time, and its settings.
+-- The settings that all cells have in common, and a set of them.
+local function shared_words(plan)
+  local count, shared, is_shared = {}, {}, {}
+  for _, cell in ipairs(plan.list) do
+    for _, word in ipairs(cell.words) do count[word] = (count[word] or 0) + 1 end
+  end
+  for _, word in ipairs(plan.list[1] and plan.list[1].words or {}) do
+    if count[word] == #plan.list and #plan.list > 1 then shared[#shared + 1], is_shared[word] = word, true end
+  end
+  return shared, is_shared
+end
+
+local function own_words(cell, is_shared)
+  local own = {}
+  for _, word in ipairs(cell.words) do
+    if not is_shared[word] then own[#own + 1] = word end
+  end
+  return table.concat(own, " ")
+end
+
+-- The lines of --dry-run: every cell, how it stands, its time, and its settings; then those that all have.
 function listing.show(plan)
-  local rows = {}
+  local rows, shared, is_shared = {}, shared_words(plan)
   for i, cell in ipairs(plan.list) do
     local left = listing.estimate(plan, cell)
     local time = cell.status == "finished" and cell.seconds and "took " .. format.duration(cell.seconds)
-      or left and "about " .. format.duration(left) or ""
-    rows[i] = {("[%d of %d]"):format(i, #plan.list), cell.title, progress_of(cell), time, table.concat(cell.words, " ")}
+      or left and listing.about(left) or ""
+    rows[i] = {("[%d of %d]"):format(i, #plan.list), cell.title, progress_of(cell), time, own_words(cell, is_shared)}
   end
   print(plan.folder)
   for _, line in ipairs(text_table(rows)) do print(line) end
+  if #shared > 0 then print("all: " .. table.concat(shared, " ")) end
   print(to_do(plan))
 end
 

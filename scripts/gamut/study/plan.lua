@@ -23,6 +23,9 @@ local function folder()
   return ("%s/%s/%s"):format(given.runs_root, given.script_dir:match "([^/]+)/*$", given.script:match "([^/]+)%.%w+$" or given.study)
 end
 
+-- Whether the command asks only what would be done: --dry-run.
+local function is_dry_run() return context.settings().dry_run end
+
 local function read_rows(path)
   if not system.exists(path) then return {} end
   local ok, saved = pcall(function() return json.decode(system.read_file(path)) end)
@@ -60,7 +63,7 @@ local OPTIONS = {cells = "table", folder = "string?"}
 local function new(options)
   check("study.plan", options, OPTIONS)
   local self = setmetatable({settings = context.settings(), folder = options.folder or folder(), list = {}}, Plan)
-  self.dry_run = self.settings.dry_run
+  self.dry_run = is_dry_run()
   local script_dir = self.settings.script:match "^(.*)/[^/]*$" or "."
   self.by_name = {}
   for i, given in ipairs(options.cells) do
@@ -98,7 +101,7 @@ end
 
 -- study.json: every cell that was ever planned here. Another study may write it at the same moment.
 function Plan:save()
-  local lock <const> = process.claim(self:path ".lock", {wait = true})
+  local _ <close> = process.claim(self:path ".lock", {wait = true})
   local rows, at = json.array{}, {}
   for _, row in ipairs(read_rows(self:path "study.json")) do
     rows[#rows + 1] = row
@@ -109,7 +112,6 @@ function Plan:save()
     format = 1, script = self.settings.script, command = self.settings.command,
     written = os.date "!%Y-%m-%dT%H:%M:%SZ", cells = rows,
   }, {indent = 2}))
-  if lock then lock:release() end
 end
 
 -- Runs the cells that are not done, one at a time, in order. Returns whether all are finished now; ends the process
@@ -134,4 +136,4 @@ function Plan:finish()
   os.exit(failed == 0 and 0 or 1, true)
 end
 
-return {new = new, folder = folder}
+return {new = new, folder = folder, is_dry_run = is_dry_run}

@@ -1,7 +1,6 @@
 -- Runs the cells of a plan as child processes, one at a time.
 
 local gamut = require "gamut"
-local format = require "gamut.report.format"
 local listing = require "gamut.study.listing"
 local process = require "gamut.native.process"
 local system = require "gamut.native.system"
@@ -18,7 +17,7 @@ end
 
 -- The command line of a cell: as a user would start it, or go on with it.
 local function command_of(plan, cell)
-  local words = {process.program()}
+  local words = {plan.settings.command[1]}
   local function add(...)
     for _, word in ipairs{...} do words[#words + 1] = word end
   end
@@ -60,7 +59,7 @@ local function heading(plan, index, cell)
   local left = listing.estimate(plan, cell)
   local parts = {("[%d of %d] %s"):format(index, #plan.list, cell.title)}
   if cell:is_begun() and cell.record then parts[#parts + 1] = ("goes on at step %d"):format(cell.record.steps or 0) end
-  if left then parts[#parts + 1] = "about " .. format.duration(left) end
+  if left then parts[#parts + 1] = listing.about(left) end
   return table.concat(parts, ", ")
 end
 
@@ -68,7 +67,7 @@ end
 local function run_cell(plan, index, cell, claim)
   say("\n", heading(plan, index, cell))
   local words = command_of(plan, cell)
-  local ended = process.run(words, {log = cell.dir .. "/output.log", claim = claim})
+  local ended = process.run_self(words, {log = cell.dir .. "/output.log", claim = claim})
   cell.error = nil
   claim:release()
   cell:refresh()

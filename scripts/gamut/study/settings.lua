@@ -9,12 +9,20 @@ local settings = {}
 -- Words that YAML reads as something else than a string.
 local NOT_STRINGS = {["true"] = true, ["false"] = true, null = true, ["~"] = true}
 
+-- The shortest text that reads back as the same number, with a point where it is a float.
+local function number_in_words(value)
+  if math.type(value) == "integer" then return tostring(value) end
+  local text = ("%.15g"):format(value)
+  if tonumber(text) ~= value then text = ("%.17g"):format(value) end
+  return text:find "[.en]" and text or text .. ".0"
+end
+
 -- A value as it stands after `key=`: as a person would write it, in quotes where that would be read otherwise.
 local function in_words(value)
   if value == json.null then return "null" end
-  if math.type(value) == "float" and value == math.floor(value) and math.abs(value) < 1e15 then return ("%.1f"):format(value) end
-  if type(value) == "number" then return math.type(value) == "integer" and tostring(value) or ("%.17g"):format(value) end
+  if type(value) == "number" then return number_in_words(value) end
   if type(value) == "string" and value:match "^[%a_./][%w_./ -]*$" and not NOT_STRINGS[value] then return value end
+  if type(value) == "table" and next(value) == nil then return "[]" end -- an empty map would change nothing
   return json.encode(value)
 end
 

@@ -2,7 +2,7 @@
 
 local check = require "gamut.options"
 local format = require "gamut.report.format"
-local text_table = require "gamut.report.text_table"
+local report_table = require "gamut.report.table"
 
 local summary = {}
 
@@ -71,41 +71,54 @@ function summary.summarize(cells, options)
   return groups
 end
 
--- "1.3507 ± 0.0012" of two or more, "1.3507" of one, "–" of none.
+-- "1.3507 ± 0.0012" of two or more, "1.3507" of one; the spread in as many decimals as the mean.
 local function in_words(figure)
-  if not figure then return "–" end
-  if not figure.sd then return format.metric(figure.mean) end
-  return ("%s ± %s"):format(format.metric(figure.mean), format.metric(figure.sd))
+  if not figure then return nil end
+  local size = math.abs(figure.mean)
+  local is_fine = size >= 0.01 and size < 1000 and math.type(figure.mean) == "float"
+  local function write(value) return is_fine and ("%.4f"):format(value) or format.metric(value) end
+  return figure.sd and ("%s ± %s"):format(write(figure.mean), write(figure.sd)) or format.metric(figure.mean)
 end
 
--- The groups as rows of texts, a head first: labels, cells finished, then each figure's mean and spread.
----@param groups table[] of study.summarize
----@param figures string[]
----@return string[][]
-function summary.table(groups, figures)
+-- The labels of a group in words: "width 64".
+---@return string
+function summary.group_title(group)
+  local parts = {}
+  for i, name in ipairs(sorted(group.labels)) do parts[i] = name .. " " .. tostring(group.labels[name]) end
+  return table.concat(parts, ", ")
+end
+
+local function label_names(groups)
   local names = {}
   for _, group in ipairs(groups) do
     for name in pairs(group.labels) do names[name] = true end
   end
-  names = sorted(names)
-  local head = table.move(names, 1, #names, 1, {})
-  head[#head + 1] = "runs"
-  for _, name in ipairs(figures) do head[#head + 1] = format.label(name) end
-  local rows = {head}
-  for _, group in ipairs(groups) do
+  return sorted(names)
+end
+
+-- The groups as a table for gamut.report.table: labels, cells finished, then each figure's mean and spread.
+---@param groups table[] of study.summarize
+---@param figures string[]
+---@return {columns: table[], rows: table[]}
+function summary.table(groups, figures)
+  local names, columns, rows = label_names(groups), {}, {}
+  for i, name in ipairs(names) do columns[i] = {format.label(name)} end
+  columns[#columns + 1] = {"runs", number = true}
+  for _, name in ipairs(figures) do columns[#columns + 1] = {format.label(name), number = true} end
+  for i, group in ipairs(groups) do
     local row = {}
-    for i, name in ipairs(names) do row[i] = tostring(group.labels[name] == nil and "–" or group.labels[name]) end
-    row[#row + 1] = group.finished == #group.cells and tostring(group.finished)
+    for k, name in ipairs(names) do row[k] = group.labels[name] end
+    row[#names + 1] = group.finished == #group.cells and tostring(group.finished)
       or ("%d of %d"):format(group.finished, #group.cells)
-    for _, name in ipairs(figures) do row[#row + 1] = in_words(group.figures[name]) end
-    rows[#rows + 1] = row
+    for k, name in ipairs(figures) do row[#names + 1 + k] = in_words(group.figures[name]) end
+    rows[i] = row
   end
-  return rows
+  return {columns = columns, rows = rows}
 end
 
 -- Prints summary.table.
 function summary.print(groups, figures)
-  for _, line in ipairs(text_table(summary.table(groups, figures))) do print(line) end
+  io.stdout:write(report_table.text(summary.table(groups, figures)))
 end
 
 return summary

@@ -1,0 +1,91 @@
+-- Planning and summing up a study: what needs no run. tests/end_to_end/study.py runs some.
+local gamut = require "gamut"
+local json = require "gamut.native.json"
+local settings = require "gamut.study.settings"
+local testing = require "gamut.testing"
+local study = gamut.study
+local test, equal, close, raises = testing.test, testing.equal, testing.close, testing.raises
+
+test("settings become words of a command line, maps by dotted keys", function()
+  equal(settings.words{
+    seed = 1, lr = 3e-4, big = 600.0, model = {d_model = 64, gdn = {expand_v = 2.0}}, name = "a b", path = "data/x-1.bin",
+    odd = "no: yes", number = "12", yes = "true", flag = false, nothing = json.null, layers = {"gdn", "attention"}, none = {},
+  }, {
+    "big=600.0", "flag=false", 'layers=["gdn","attention"]', "lr=0.0003", "model.d_model=64",
+    "model.gdn.expand_v=2.0", "name=a b", "none=[]", "nothing=null", 'number="12"', 'odd="no: yes"', "path=data/x-1.bin",
+    "seed=1", 'yes="true"',
+  })
+end)
+
+test("what the words say is what was meant", function()
+  local template = os.tmpname()
+  local file = assert(io.open(template, "w"))
+  file:write("seed: 1\nlr: 0.1\nname: a\nanything: null\nlayers: [a]\nopen: !open {}\nmodel:\n  width: 8\n")
+  file:close()
+  local config = require "gamut.native.config"
+  local function resolved(given) return config.load(template, {overrides = settings.words(given)}):plain() end
+  local given = {
+    seed = 7, lr = 1 / 3, name = "true", anything = "12", layers = {"b", "c d"}, open = {deep = {x = 1, y = "z"}}, model = {width = 16},
+  }
+  equal(resolved(given), given)
+  equal(resolved{anything = json.null, layers = {}}.layers, {})
+  os.remove(template)
+end)
+
+test("a grid has every point, the last axis fastest, and leaves out what its function does", function()
+  local seen = study.grid({{"a", {1, 2}}, {"b", {"x", "y"}}}, function(at)
+    return not (at.a == 2 and at.b == "x") and at or nil
+  end)
+  equal(seen, {{a = 1, b = "x"}, {a = 1, b = "y"}, {a = 2, b = "y"}})
+  equal(study.grid({}, function(at) return at end), {{}})
+end)
+
+test("statistics of the seeds at 16k that were published", function()
+  local one = study.statistics{1.40292339, 1.39697242}
+  equal(one.n, 2)
+  close(one.mean, 1.399947905, 1e-9)
+  close(one.sd, 0.004207971, 1e-8)
+  equal({one.min, one.max}, {1.39697242, 1.40292339})
+  equal(study.statistics{2.5}, {n = 1, mean = 2.5, min = 2.5, max = 2.5})
+  close(study.statistics{2, 4, 4, 4, 5, 5, 7, 9}.sd, 2.138089935, 1e-9)
+  raises(function() study.statistics{} end, "one number or more")
+end)
+
+-- A cell as study.summarize sees it.
+local function cell(labels, status, figures)
+  return {labels = labels, status = status, figure = function(_, name) return figures[name] end}
+end
+
+local CELLS = {
+  cell({width = 64, seed = 1}, "finished", {bpb = 1.5, note = "text"}),
+  cell({width = 32, seed = 1}, "interrupted", {bpb = 9.0}),
+  cell({width = 64, seed = 2}, "finished", {bpb = 1.7}),
+  cell({width = 64, seed = 3}, "planned", {}),
+}
+
+test("cells that differ in their seed are one group; only finished ones count", function()
+  local groups = study.summarize(CELLS, {figures = {"bpb", "note"}})
+  equal(#groups, 2)
+  equal(groups[1].labels, {width = 64})
+  equal({groups[1].finished, #groups[1].cells}, {2, 3})
+  close(groups[1].figures.bpb.mean, 1.6)
+  equal(groups[1].figures.note, nil)
+  equal({groups[2].finished, groups[2].figures.bpb}, {0, nil})
+  local by_seed = study.summarize(CELLS, {figures = {"bpb"}, over = "width"})
+  equal({#by_seed, by_seed[1].labels}, {3, {seed = 1}})
+end)
+
+test("the table says how many of a group count, and the spread as finely as the mean", function()
+  local one = study.table(study.summarize(CELLS, {figures = {"bpb"}}), {"bpb"})
+  equal(one.columns, {{"width"}, {"runs", number = true}, {"bpb", number = true}})
+  equal(one.rows, {{64, "2 of 3", "1.6000 ± 0.1414"}, {32, "0 of 1"}})
+end)
+
+local text_table = require "gamut.report.text_table"
+
+test("columns of a text table stand under one another, whatever their bytes", function()
+  equal(text_table({{"a", "±", "x"}, {"bb", "1"}}), {"a   ±  x", "bb  1"})
+  equal(text_table({{"a", "10"}, {"b", "9"}}, {right = {[2] = true}}), {"a  10", "b   9"})
+end)
+
+testing.finish()
