@@ -113,6 +113,24 @@ testing.test("optimizers are made with the study's constants", function()
   testing.equal({ others.lr, others.beta2, others.weight_decay }, { 0.04, 0.95, 0.0 })
 end)
 
+testing.test("Muon's updates are bfloat16 numbers, those of tall matrices too", function()
+  for _, shape in ipairs { { 6, 3 }, { 3, 6 }, { 5, 5 } } do
+    local weight = gamut.nn.parameter(gamut.zeros(shape))
+    local muon = gamut.optim.muon { { params = { { "w", weight } } }, lr = 1.0, ns_dtype = "bfloat16" }
+    weight.grad = gamut.randn(shape)
+    muon:step()
+    local update = weight:detach()
+    testing.is_true(update:equal(update:to("bfloat16"):float()), "update of " .. table.concat(shape, " x "))
+    -- Orthogonal up to what five steps leave, times sqrt(max(1, rows / columns)).
+    local factor = math.sqrt(math.max(1, shape[1] / shape[2]) * math.min(shape[1], shape[2]))
+    testing.close(update:norm():item() / factor, 0.95, 0.25)
+    weight.grad = gamut.zeros(shape)
+    local still = gamut.optim.muon { { params = { { "w", weight } } }, lr = 1.0, ns_dtype = "bfloat16" }
+    still:step()
+    testing.is_true(weight:detach():equal(update), "a zero gradient gives a zero update")
+  end
+end)
+
 testing.test("momentum rises linearly over its steps, and stays", function()
   local momentum = { start = 0.92, final = 0.99, warmup_steps = 160 }
   testing.equal(optimizers.momentum(0, momentum), 0.92)

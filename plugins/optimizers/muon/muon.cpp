@@ -42,7 +42,8 @@ class Muon final : public Optimizer {
             .one_of({"original", "match_rms_adamw"}),
         option::string("ns_dtype",
                        "of the iteration; auto: bfloat16 on GPUs and on processors with bfloat16 "
-                       "products, else float32")
+                       "products, else float32. With scale = original, bfloat16 also rounds the "
+                       "scaled update, as the original does")
             .value(std::string("auto"))
             .one_of({"auto", "bfloat16", "float32"}),
     };
@@ -157,12 +158,18 @@ class Muon final : public Optimizer {
   static void update(at::Tensor parameter, const at::Tensor& orthogonal, const Options& o) {
     const auto rows = static_cast<double>(parameter.size(0));
     const auto columns = static_cast<double>(parameter.size(1));
-    const double scale = o.string("scale") == "original" ? std::sqrt(std::max(1.0, rows / columns))
-                                                         : 0.2 * std::sqrt(std::max(rows, columns));
     const double lr = o.number("lr");
     const double decay = o.number("weight_decay");
     if (decay != 0) parameter.mul_(1 - lr * decay);
-    parameter.add_(orthogonal, -lr * scale);
+    if (o.string("scale") == "match_rms_adamw") {
+      parameter.add_(orthogonal, -lr * 0.2 * std::sqrt(std::max(rows, columns)));
+    } else if (rows > columns && o.string("ns_dtype") == "bfloat16") {
+      // The original scales the iteration's result in its own type.
+      const at::Tensor scaled = orthogonal.mul(std::sqrt(rows / columns)).to(at::kBFloat16);
+      parameter.add_(scaled.to(parameter.scalar_type()), -lr);
+    } else {
+      parameter.add_(orthogonal, -lr * std::sqrt(std::max(1.0, rows / columns)));
+    }
   }
 
   std::vector<std::vector<at::Tensor>> sums_;  // as groups_ and their parameters
