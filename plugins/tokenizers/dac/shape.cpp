@@ -1,6 +1,8 @@
 // Reading of sizes from the original package's `kwargs` and from transformers' configuration.
 #include "shape.h"
 
+#include <c10/util/ArrayRef.h>
+
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -151,7 +153,8 @@ void check_rates(const char* name, const std::vector<int64_t>& rates) {
   GAMUT_CHECK(!rates.empty() && rates.size() <= 16, name, " must list 1 to 16 strides");
   for (const int64_t rate : rates) {
     GAMUT_CHECK(rate >= 1 && rate <= 1024 && product * rate <= 1 << 16, name, " = ",
-                at::IntArrayRef(rates), ": strides are 1 to 1024, and their product at most 65536");
+                c10::IntArrayRef(rates),
+                ": strides are 1 to 1024, and their product at most 65536");
     product *= rate;
   }
 }
@@ -165,8 +168,8 @@ void check(const Shape& shape) {
     return std::accumulate(rates.begin(), rates.end(), int64_t{1}, std::multiplies<>());
   };
   GAMUT_CHECK(product(shape.encoder_rates) == product(shape.decoder_rates),
-              "encoder_rates = ", at::IntArrayRef(shape.encoder_rates),
-              " and decoder_rates = ", at::IntArrayRef(shape.decoder_rates),
+              "encoder_rates = ", c10::IntArrayRef(shape.encoder_rates),
+              " and decoder_rates = ", c10::IntArrayRef(shape.decoder_rates),
               " must have the same product");
   const auto in_range = [](const char* name, int64_t value, int64_t most) {
     GAMUT_CHECK(value >= 1 && value <= most, name, " = ", value, " must be from 1 to ", most);
@@ -206,7 +209,7 @@ std::map<std::string, std::string> sizes_beside(const std::string& name, const S
     if (size.number && shape.*size.number != published.*size.number) {
       changed[size.option] = std::to_string(shape.*size.number);
     } else if (size.list && shape.*size.list != published.*size.list) {
-      changed[size.option] = c10::str(at::IntArrayRef(shape.*size.list));
+      changed[size.option] = c10::str(c10::IntArrayRef(shape.*size.list));
     }
   }
   return changed;
