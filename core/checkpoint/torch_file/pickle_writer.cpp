@@ -19,11 +19,6 @@ namespace {
 
 constexpr size_t kBatch = 1000;  // items that one instruction adds
 
-// Of the empty text and of each character of Latin-1 there is one object, whoever makes it.
-bool is_singleton(const std::string& text) {
-  return text.size() < 2 || (text.size() == 2 && (text[0] == '\xc2' || text[0] == '\xc3'));
-}
-
 class Writer {
  public:
   explicit Writer(std::string location) : location_(std::move(location)) {}
@@ -147,7 +142,7 @@ class Writer {
   void save_data(int64_t number, const void*) { save_integer(number); }
   void save_data(double number, const void*) { save_real(number); }
   void save_data(const Text& text, const void* identity) {
-    if (!text.is_distinct || is_singleton(text.text)) return save_text(text.text);
+    if (!text.is_distinct) return save_text(text.text);
     objects_.emplace(identity, remembered_);
     write_text(text.text);
   }
@@ -285,7 +280,6 @@ class Writer {
     uint32_t slot = 0;
   };
   void save_key(Key& key) {
-    if (is_singleton(key.text)) return save_text(key.text);
     if (key.is_written) return recall(key.slot);
     key.is_written = true;
     key.slot = remembered_;

@@ -13,8 +13,9 @@ namespace {
 
 constexpr uint64_t kAlignment = 64;
 constexpr uint64_t kLocalBytes = 30;
-constexpr uint64_t kExtraBytes = 4;  // an extra field's id and size
-constexpr uint16_t kFlags = 0x0808;  // sizes follow the bytes; names are UTF-8
+constexpr uint64_t kExtraBytes = 4;      // an extra field's id and size
+constexpr uint16_t kUtf8 = 0x0800;       // names are
+constexpr uint16_t kSizesFollow = 0x08;  // the bytes
 constexpr uint16_t kPaddingId = 0x4246;
 constexpr uint16_t kZip64Id = 1;
 constexpr uint64_t kElsewhere16 = 0xffff;
@@ -76,25 +77,29 @@ void ZipWriter::add(const std::string& name, std::string_view bytes) {
   const std::string path = folder_ + "/" + name;
   const uint64_t begin = at_, size = bytes.size();
   const auto* data = reinterpret_cast<const unsigned char*>(bytes.data());
+  // An empty entry has no data descriptor, and no part in the serialization id.
   const uint64_t checksum = size > 0 ? crc32_z(0, data, size) : 0;
+  const uint16_t flags = size > 0 ? kUtf8 | kSizesFollow : kUtf8;
   const std::string wide = zip64_field({size, size, begin});
   const std::string extra = wide + padding_field(begin + kLocalBytes + path.size() + wide.size());
   Record header;
-  header.u32(0x04034b50).u16(0).u16(kFlags).u16(0).u32(0);  // version, method, time
-  header.u32(0).u32(0).u32(0);                              // checksum and sizes follow the bytes
+  header.u32(0x04034b50).u16(0).u16(flags).u16(0).u32(0);  // version, method, time
+  header.u32(0).u32(0).u32(0);                             // checksum and sizes follow the bytes
   write(header.u16(path.size()).u16(extra.size()).text(path).text(extra).bytes());
   write(bytes);
-  Record descriptor;
-  descriptor.u32(0x08074b50).u32(checksum);
-  write((wide.empty() ? descriptor.u32(size).u32(size) : descriptor.u64(size).u64(size)).bytes());
+  if (size > 0) {
+    Record descriptor;
+    descriptor.u32(0x08074b50).u32(checksum);
+    write((wide.empty() ? descriptor.u32(size).u32(size) : descriptor.u64(size).u64(size)).bytes());
+    checksums_ = at::hash_combine(checksums_, checksum);
+  }
   Record entry;
-  entry.u32(0x02014b50).u16(0).u16(0).u16(kFlags).u16(0).u32(0).u32(checksum);
+  entry.u32(0x02014b50).u16(0).u16(0).u16(flags).u16(0).u32(0).u32(checksum);
   entry.u32_or_ones(size).u32_or_ones(size).u16(path.size()).u16(wide.size());
   entry.u16(0).u16(0).u16(0).u32(0).u32_or_ones(begin);  // no comment, first disk, attributes
   directory_ += entry.text(path).text(wide).bytes();
   ++entries_;
   names_.insert(name);
-  checksums_ = at::hash_combine(checksums_, checksum);
 }
 
 // Two numbers of 20 digits, of the names and of the checksums: equal files have equal ones.
