@@ -1,8 +1,8 @@
 -- The study's logs: the lines of one that was written here, cut back on resume, and reading of theirs and ours.
 package.path = os.getenv "GAMUT_SOURCE" .. "/experiments/golf_long_context/?.lua;" .. package.path
 local testing = require "gamut.testing"
-local gamut = require "gamut"
 local log = require "golf.log"
+local read_log = require "golf.read_log"
 local sources = require "golf.sources"
 local system = require "gamut.native.system"
 
@@ -28,11 +28,10 @@ local function fake_run(name)
   count = count + 1
   local root = ("%s_golf/%d/%s"):format(stem, count, name)
   local run = {step = 0, ms = 0.0, settings = {script = script_file(root)}, folder = {root = root}}
+  run.folder.record = {device = {kind = "cpu", processor = "Some processor"}}
   function run.folder:path(...) return table.concat({self.root, ...}, "/") end
   function run:seconds() return self.ms / 1000 end
-  run.model = {
-    parameter_count = function() return 17424332 end, parameters = function() return {gamut.zeros{1}} end,
-  }
+  run.model = {parameter_count = function() return 17424332 end}
   return run
 end
 
@@ -168,6 +167,29 @@ testing.test("figures are written as the study writes them", function()
   } do
     testing.is_true(text:find("\n" .. line .. "\n", 1, true), "the log lacks the line " .. line)
   end
+end)
+
+testing.test("what was written is read back, figure for figure", function()
+  local run, text = whole_run()
+  local runs = read_log.parse(text)
+  testing.equal(#runs, 1)
+  local one = runs[1]
+  local code = select(2, sources.read(run.settings.script))
+  for name, value in pairs{
+    architecture = "hybrid", context = 8192, seed = 1337, parameters = 17424332, steps = 25, step_average_ms = 100.25,
+    artifact_bytes = 15049958, payload_bytes = 17632760, raw_torch_bytes = 17697947, model_bytes = 68757823,
+    code_bytes = code, submission_bytes = 15049958 + code, eval_ms = 29877, train_batch_tokens = 393216,
+    stopped_early = true, iterations = 20000, max_seconds = 600.0, pre_quant = {loss = 2.475, bpb = 1.475},
+    post_quant = {loss = 2.33171441, bpb = 1.38097261},
+  } do
+    testing.equal(one[name], value)
+  end
+  testing.equal(one.validation, {
+    step = {0, 10, 20, 25}, loss = {6.9334, 2.49, 2.48, 2.475}, bpb = {4.1064, 1.49, 1.48, 1.475},
+    seconds = {0.0, 1.002, 2.005, 2.506},
+  })
+  testing.equal(one.train.step, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20})
+  testing.equal(one.train.loss[11], 6.8)
 end)
 
 testing.test("a model of attention alone says its backends, other mixers their layers", function()

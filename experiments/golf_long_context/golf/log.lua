@@ -66,10 +66,9 @@ local function add_machine(self, run, gdn)
   add_line(self, "Running %s, Gamut %s", _VERSION, gamut.version)
   add_line(self, "Running LibTorch %s", gamut.libtorch_version)
   if gdn then add_line(self, "GDN core: Gamut's mixer gdn %s", plugin_version("mixer", "gdn") or "") end
-  local first = run.model:parameters()[1]
-  local device = first and first.device or "cpu"
-  add_line(self, "Device: %s, %d threads%s", device, gamut.num_threads(),
-    device == "cpu" and "; peak memory is what the process held, resident" or "")
+  local device = run.folder.record.device
+  add_line(self, "Device: %s, %s, %d threads%s", device.kind, device.gpu or device.processor or "unknown",
+    gamut.num_threads(), device.kind == "cpu" and "; peak memory is what the process held, resident" or "")
   add_line(self, RULE)
 end
 

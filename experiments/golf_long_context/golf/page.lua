@@ -43,7 +43,7 @@ local function add_curves(list, group, color, what)
     local name = is_published and group.model .. " published" or group.model
     list[#list + 1] = {
       label = ("%s %s"):format(name, run.seed), key = name, step = xs, value = curve[what.value], color = color,
-      dashed = is_published, smooth = what.smooth and not is_published and #xs > 100,
+      dashed = is_published, smooth = what.smooth and not is_published and #xs > 300,
     }
   end
   for _, run in ipairs(group.all_runs) do

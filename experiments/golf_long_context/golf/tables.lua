@@ -20,10 +20,11 @@ local function ms(value, like)
   return value and (like >= 99.95 and "%.0f" or like >= 9.995 and "%.1f" or "%.2f"):format(value)
 end
 
--- "1.3999 ± 0.0042" of two or more seeds.
+-- "1.3999 ± 0.0042" of seeds that differ.
 local function mean(stats, write)
   if not stats then return nil end
-  return stats.sd and write(stats.mean) .. " ± " .. write(stats.sd, stats.mean) or write(stats.mean)
+  local spread = stats.sd and stats.sd > 0 and " ± " .. write(stats.sd, stats.mean) or ""
+  return write(stats.mean) .. spread
 end
 
 local function seeds_of(group)
@@ -38,16 +39,29 @@ local function any_published(found)
   return false
 end
 
--- Columns are {title, group, of a row's source, published = true where only a published counterpart fills it}.
-local function build(columns, sources, with_published)
-  local one = { columns = {}, rows = {} }
-  local used = {}
+-- The columns that are shown: without a published counterpart none of its own, and groups of one are none.
+local function choose(columns, with_published)
+  local used, members = {}, {}
   for _, column in ipairs(columns) do
     if with_published or not column.published then
       used[#used + 1] = column
-      one.columns[#one.columns + 1] = { column[1], group = column.group, number = column.number ~= false }
+      if column.group then members[column.group] = (members[column.group] or 0) + 1 end
     end
   end
+  local shown = {}
+  for i, column in ipairs(used) do
+    local alone = column.group and members[column.group] == 1
+    shown[i] = {
+      alone and column.group or column[1], group = not alone and column.group or nil, number = column.number ~= false,
+    }
+  end
+  return used, shown
+end
+
+-- Columns are {title, what makes a cell of a source, group =, published = true where only a counterpart fills it}.
+local function build(columns, sources, with_published)
+  local used, shown = choose(columns, with_published)
+  local one = { columns = shown, rows = {} }
   for i, source in ipairs(sources) do
     one.rows[i] = {}
     for k, column in ipairs(used) do one.rows[i][k] = column[2](source) end
@@ -108,6 +122,12 @@ local function better(value)
   return value and (value < 0 and "yes" or value > 0 and "no" or "alike")
 end
 
+-- Where the seeds leave it open, no verdict.
+local function verdict(one)
+  local open = one.welch and one.welch.low <= 0 and one.welch.high >= 0
+  return open and "open" or better(one.difference)
+end
+
 local function of_published(key, write)
   return function(one) return one.published and write(one.published[key]) end
 end
@@ -122,14 +142,14 @@ local COMPARISON = {
   { "model", of_published("hybrid", bpb), group = "published", published = true },
   { "baseline", of_published("baseline", bpb), group = "published", published = true },
   { "difference", of_published("difference", difference), group = "published", published = true },
-  { "ours", function(one) return better(one.difference) end, group = "better than baseline" },
+  { "ours", verdict, group = "better than baseline" },
   { "published", of_published("difference", better), group = "better than baseline", published = true },
   { "ours", function(one) return ratio(one.speed) end, group = "speed" },
   { "published", of_published("speed", ratio), group = "speed", published = true },
 }
 
 ---Every other model against the baseline of its context, as the study sums itself up; nil where there is no such pair.
----Speed is the baseline's time a step over the model's.
+---Speed is the baseline's time a step over the model's. Whether a model is better is open where the interval holds 0.
 function tables.comparison(found)
   if #found.comparisons == 0 then return nil end
   local with_published, with_interval, columns = false, false, {}

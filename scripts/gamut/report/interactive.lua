@@ -98,6 +98,7 @@ return [=[
   }
 
   const slider = document.getElementById('smoothing');
+  if (slider && !document.querySelector('.smooth')) slider.parentElement.style.display = 'none';
   if (slider) {
     const apply = () => {
       const weight = slider.value === '0' ? 0 : 1 - Math.pow(10, -slider.value / 50);
