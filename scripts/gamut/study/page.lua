@@ -51,8 +51,7 @@ local function charts_of(groups, metrics)
     for _, x in ipairs{"step", "time"} do
       local series = curves_of(groups, metric, x)
       if #series > 0 then
-        local title = ("%s by %s"):format(format.title(metric), x)
-        figures[#figures + 1] = chart.figure{title = title, id = #figures + 1, x = x, series = series}
+        figures[#figures + 1] = chart.figure{title = format.title(metric), id = #figures + 1, x = x, series = series}
       end
     end
   end
