@@ -8,6 +8,7 @@ local Model = require "golf.model"
 local architectures = require "golf.architectures"
 local optimizers = require "golf.optimizers"
 local precision = require "golf.precision"
+local published = require "golf.published"
 local settings = require "golf.settings"
 local schedule = gamut.train.schedule
 
@@ -196,6 +197,14 @@ testing.test("null is the published value of the context and the architecture", 
   testing.equal(settings.published(4096, "hybrid"), nil)
 end)
 
+testing.test("seeds are those of the runs that were published", function()
+  for _, run in ipairs(published.runs) do
+    local seeds = {}
+    for _, one in ipairs(published.cell(run.context, run.architecture)) do seeds[#seeds + 1] = one.seed end
+    testing.equal(settings.published(run.context, run.architecture).seeds, seeds, run.architecture .. " " .. run.context)
+  end
+end)
+
 testing.test("batches of the grid: sequences a micro-batch and a validation batch", function()
   for context, expected in pairs { [4096] = { 12, 16 }, [8192] = { 6, 8 }, [16384] = { 3, 4 }, [32768] = { 2, 2 } } do
     local plan = settings.resolve(config { context = context, model = { architecture = "baseline" } })
@@ -249,10 +258,10 @@ testing.test("validation has the published windows, sequences and batches at eve
   local path = os.tmpname()
   write_zeros(path, 62024001) -- within what the published counts allow
   local set = gamut.data.shards(path, { vocab_size = 1024 })
-  local published = {
+  local counts = {
     [4096] = { 62021632, 947 }, [8192] = { 62021632, 947 }, [16384] = { 62013440, 947 }, [32768] = { 61997056, 946 },
   }
-  for context, expected in pairs(published) do
+  for context, expected in pairs(counts) do
     local plan = settings.resolve(config { context = context, model = { architecture = "baseline" } })
     local windows = gamut.data.windows(set, { batch = plan.val_batch, context = context })
     testing.equal({ windows.tokens, windows.batches }, expected, tostring(context))
