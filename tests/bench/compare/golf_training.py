@@ -70,7 +70,7 @@ class Muon:
             total.mul_(momentum).add_(p.grad)
             update = orthogonal(p.grad + momentum * total, self.dtype)
             stretch = max(1, p.size(0) / p.size(1)) ** 0.5
-            p.sub_(update.to(p.dtype) * stretch, alpha=self.base_lr * multiplier)
+            p.sub_((update * stretch).to(p.dtype), alpha=self.base_lr * multiplier)
 
 
 @dataclass

@@ -78,4 +78,5 @@ def main():
     (HERE / "goldens.json").write_text(json.dumps(goldens, separators=(",", ":")) + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()
