@@ -121,6 +121,27 @@ function published.cell(context, architecture)
   return found
 end
 
+-- The place of a run of the study among the published ones; nil for one that the tables do not have.
+local function place_of(run)
+  for i, known in ipairs(published.runs) do
+    local same = known.context == run.context and known.architecture == run.architecture and known.seed == run.seed
+    if same and not known.superseded then return i end
+  end
+end
+
+---Takes runs that were read from the study's own logs in the place of the tables' figures: their curves are whole, with
+---the time of each step. A run that the tables do not have counts as one more of its context and model.
+---@param runs table[] of read_log
+function published.lay(runs)
+  for _, run in ipairs(runs) do
+    if not run.post_quant then
+      error(("the log of seed %s at context %s ends before the score of its artifact, so it is no whole run")
+        :format(run.seed, run.context), 2)
+    end
+    published.runs[place_of(run) or #published.runs + 1] = run
+  end
+end
+
 -- Of the published text: bits per byte of the artifact (means over the seeds), hybrid minus baseline, ms a step and the
 -- baseline's over the hybrid's. Its ms are neither the final averages of the runs above nor the marginal ones below.
 published.summary = {

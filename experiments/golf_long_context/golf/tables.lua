@@ -208,14 +208,22 @@ function tables.runs(found)
   return one
 end
 
+-- Losses of the first ten steps, by step.
+local function first_ten(curve)
+  local of = {}
+  for i, step in ipairs(curve.step) do
+    if step <= 10 then of[step] = curve.loss[i] end
+  end
+  return of
+end
+
 -- Three rows: ours, published, and the difference, step by step.
 local function add_first_losses(rows, run, same)
-  local of = {}
-  for i, step in ipairs(run.train.step) do of[step] = run.train.loss[i] end
+  local here, there = first_ten(run.train), first_ten(same.train)
   local own, other, gap = { run.name, "ours", class = "first" }, { "", "published" }, { "", "difference" }
-  for i, step in ipairs(same.train.step) do
-    local value, was = of[step], same.train.loss[i]
-    own[i + 2], other[i + 2], gap[i + 2] = loss(value), loss(was), value and difference(value - was)
+  for step = 1, 10 do
+    local is, was = here[step], there[step]
+    own[step + 2], other[step + 2], gap[step + 2] = loss(is), loss(was), is and was and difference(is - was)
   end
   table.move({ own, other, gap }, 1, 3, #rows + 1, rows)
 end
