@@ -24,10 +24,22 @@ local function state_dict(state, modules)
   return torch_file.ordered_dict(state, torch_file.dict { { "_metadata", torch_file.ordered_dict(versions) } })
 end
 
----Writes final_model.pt (the raw state dict), final_model.int8.ptz (the artifact) and final_model.int8.safetensors.
+---The raw weights as a state dict of PyTorch's.
 ---
----`location` is the device that final_model.pt names, by default that of the weights. The study's were on "cuda:0",
----and its file sizes count those names too.
+---`location` is the device that the file names, by default that of the weights. The study's were on "cuda:0", and the
+---sizes of its files count that name once a tensor.
+---@param model golf.Model
+---@param path string
+---@param options? {mixer_name?: "attn"|"mixer", location?: string}
+---@return integer bytes of the file
+function artifact.save_model(model, path, options)
+  options = check("artifact.save_model", options, { mixer_name = "string?", location = "string?" })
+  local naming = { mixer_name = options.mixer_name }
+  local saved = state_dict(names.study_state(model, naming), names.study_modules(model, naming))
+  return torch_file.save(path, saved, { location = options.location })
+end
+
+---Writes final_model.pt (the raw state dict), final_model.int8.ptz (the artifact) and final_model.int8.safetensors.
 ---@param model golf.Model
 ---@param folder string
 ---@param options? {mixer_name?: "attn"|"mixer", location?: string}
@@ -37,8 +49,7 @@ end
 ---@return {model: string, artifact: string, safetensors: string} paths
 function artifact.write(model, folder, options)
   options = check("artifact.write", options, { mixer_name = "string?", location = "string?" })
-  local naming = { mixer_name = options.mixer_name }
-  local state = names.study_state(model, naming)
+  local state = names.study_state(model, { mixer_name = options.mixer_name })
   local quantized = quantization.quantize(state) -- first: it may refuse
   local paths = {
     model = folder .. "/" .. artifact.MODEL, artifact = folder .. "/" .. artifact.INT8,
@@ -46,8 +57,7 @@ function artifact.write(model, folder, options)
   }
   system.make_directories(folder)
   local sizes = { tensors = 0, payload = quantization.payload_bytes(quantized) }
-  local saved = state_dict(state, names.study_modules(model, naming))
-  sizes.model = torch_file.save(paths.model, saved, { location = options.location })
+  sizes.model = artifact.save_model(model, paths.model, options)
   for _, entry in ipairs(state) do sizes.tensors = sizes.tensors + entry[2].nbytes end
   sizes.raw_torch, sizes.artifact = containers.write_ptz(paths.artifact, quantized)
   containers.write_safetensors(paths.safetensors, quantized)

@@ -22,8 +22,11 @@ end
 
 local function of_matrix(x, scale) return x.ndim == 2 and scale.ndim == 1 end
 
--- The study's dictionary. Names of dtypes were put together for each tensor, which the file's size shows.
-local function to_object(quantized)
+---The study's dictionary, for torch_file. Names of dtypes were put together for each tensor, which the file's size
+---shows.
+---@param quantized golf.Quantized
+---@return table
+function containers.object(quantized)
   local function dict(list, value_of) return torch_file.dict(entries_of(list, value_of)) end
   local object = {
     { "__quant_format__", quantization.FORMAT },
@@ -49,7 +52,7 @@ end
 ---@return integer raw_torch bytes before compression
 ---@return integer artifact bytes of the file
 function containers.write_ptz(path, quantized)
-  local raw = torch_file.encode(to_object(quantized))
+  local raw = torch_file.encode(containers.object(quantized))
   local compressed = zlib.compress(raw, LEVEL)
   system.write_file(path, compressed)
   return #raw, #compressed
