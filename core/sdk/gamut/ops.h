@@ -2,6 +2,7 @@
 // hand. They are the operators gamut::<name> of LibTorch's dispatcher, called with their types.
 #pragma once
 
+#include <gamut/ops/attention.h>
 #include <gamut/ops/causal_conv1d.h>
 #include <gamut/ops/conv1d.h>
 #include <gamut/ops/gated_delta_rule.h>

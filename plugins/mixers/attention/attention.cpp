@@ -282,12 +282,8 @@ Tensor Attention::forward(const Tensor& x, MixerContext& context) {
         window_ > 0 ? with_ring(now, read, *context.state) : with_cached(now, read, *context.state);
     advance(*context.state, read, documents);
   }
-  const double dropout = weight_dropout(context);
-  const auto mask_type = q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-  const auto pieces =
-      causal_pieces(documents, all.before, all.cached,
-                    {window_, can_split_keys(q, dropout), q.options().dtype(mask_type)});
-  return output(attend(q, all.keys.k, all.keys.v, pieces, scale_, dropout), context);
+  const auto seen = causal_spans(documents, all.before, all.cached, window_);
+  return output(attend(q, all.keys.k, all.keys.v, seen, scale_, weight_dropout(context)), context);
 }
 
 }  // namespace gamut::attention

@@ -114,8 +114,8 @@ Tensor Attention::attend_memory(const Tensor& x, const EncoderMemory* memory,
     keep(m, documents, *state);
     state->position += documents.time();
   }
-  const auto pieces = memory_pieces(documents, m.lengths, m.entries);
-  return output(attend(q, m.keys.k, m.keys.v, pieces, scale_, weight_dropout(context)), context);
+  const auto seen = memory_spans(documents, m.lengths, m.entries);
+  return output(attend(q, m.keys.k, m.keys.v, seen, scale_, weight_dropout(context)), context);
 }
 
 // The memory of each row's last document.

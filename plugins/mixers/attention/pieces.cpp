@@ -1,4 +1,4 @@
-// The cutting of causal attention into pieces; see pieces.h.
+// The cutting of spans into pieces; see pieces.h.
 #include "pieces.h"
 
 #include <ATen/ATen.h>
@@ -17,65 +17,56 @@ constexpr int64_t kShort = 64;  // documents up to this length are done together
 
 constexpr double kHidden = -std::numeric_limits<double>::infinity();
 
-// Steps [begin, begin + length) of a row, with `before` cached steps of the same document.
-struct Span {
-  int64_t row, rows, begin, length, before;
-};
-
 class Planner {
  public:
-  Planner(int64_t cached, const Masking& masking) : cached_(cached), m_(masking) {}
+  Planner(const Seen& seen, const at::TensorOptions& mask) : seen_(seen), options_(mask) {}
 
-  void add(const Span& s) {
-    const bool all_in_window = m_.window == 0 || s.before + s.length <= m_.window;
-    if (s.length == 1) return add_step(s);
-    if (!all_in_window || (s.before > 0 && !m_.may_split_keys)) return add_blocks(s);
-    const int64_t own = cached_ + s.begin;
-    if (s.before > 0) {
-      pieces_.push_back({s.row, s.rows, s.begin, s.length, s.row, own - s.before, s.before});
+  // `rows` rows that are alike, the first of them given.
+  void add(const Span& s, int64_t rows) {
+    const bool all_in_window = seen_.window == 0 || s.keys <= seen_.window;
+    Piece piece{s.row, rows, s.query, s.queries, s.key_row, s.key, s.keys};
+    if (!seen_.causal || s.keys == 0 || (s.queries == 1 && all_in_window)) {
+      pieces_.push_back(piece);
+    } else if (all_in_window && s.keys == s.queries) {
+      piece.sees = Piece::Sees::own_and_earlier;
+      pieces_.push_back(piece);
+    } else {
+      add_blocks(s, rows);
     }
-    pieces_.push_back({s.row, s.rows, s.begin, s.length, s.row, own, s.length,
-                       Piece::Sees::own_and_earlier, Tensor()});
   }
 
   // Documents of one row, one after the other, that nothing precedes.
-  void add_together(const std::vector<Span>& spans) {
-    if (spans.size() == 1) return add(spans[0]);
-    const int64_t begin = spans[0].begin;
-    const int64_t steps = spans.back().begin + spans.back().length - begin;
+  void add_together(const Span* begin, const Span* end) {
+    const int64_t query = begin->query, steps = (end - 1)->query + (end - 1)->queries - query;
     const auto mask = at::full({steps, steps}, kHidden, at::kFloat);
-    auto* seen = mask.mutable_data_ptr<float>();
-    for (const auto& s : spans) {
-      for (int64_t i = 0; i < s.length; ++i) {
-        const int64_t from = m_.window > 0 ? std::max<int64_t>(0, i - m_.window + 1) : 0;
-        const int64_t query = s.begin - begin + i, key = s.begin - begin + from;
-        std::fill_n(seen + query * steps + key, i - from + 1, 0.0F);
+    auto* shown = mask.mutable_data_ptr<float>();
+    for (const Span* s = begin; s < end; ++s) {
+      for (int64_t i = 0; i < s->queries; ++i) {
+        const int64_t from = seen_.window > 0 ? std::max<int64_t>(0, i - seen_.window + 1) : 0;
+        const int64_t first = s->query - query;
+        std::fill_n(shown + (first + i) * steps + first + from, i - from + 1, 0.0F);
       }
     }
-    pieces_.push_back({spans[0].row, 1, begin, steps, spans[0].row, cached_ + begin, steps,
-                       Piece::Sees::masked, mask.to(m_.mask)});
+    pieces_.push_back({begin->row, 1, query, steps, begin->key_row, begin->key, steps,
+                       Piece::Sees::masked, mask.to(options_)});
   }
 
   Pieces take() { return std::move(pieces_); }
 
  private:
-  void add_step(const Span& s) {
-    const int64_t last = cached_ + s.begin;
-    const int64_t seen = m_.window > 0 ? std::min(m_.window - 1, s.before) : s.before;
-    pieces_.push_back({s.row, s.rows, s.begin, 1, s.row, last - seen, seen + 1});
-  }
-
   // Blocks about as long as the window: longer ones compute more that is hidden, shorter ones read
   // the keys more often.
-  void add_blocks(const Span& s) {
+  void add_blocks(const Span& s, int64_t rows) {
+    const int64_t window = seen_.window;
     const int64_t block =
-        m_.window > 0 ? std::clamp(m_.window, kLeastQueries, kMostQueries) : kMostQueries;
-    for (int64_t i = 0; i < s.length; i += block) {
-      const int64_t count = std::min(block, s.length - i);
-      const int64_t first = cached_ + s.begin + i, start = cached_ + s.begin - s.before;
-      const int64_t key = m_.window > 0 ? std::max(start, first - m_.window + 1) : start;
+        window > 0 ? std::clamp(window, kLeastQueries, kMostQueries) : kMostQueries;
+    const int64_t end = s.key + s.keys;
+    for (int64_t i = 0; i < s.queries; i += block) {
+      const int64_t count = std::min(block, s.queries - i);
+      const int64_t first = end - s.queries + i;  // the key of the first query
+      const int64_t key = window > 0 ? std::max(s.key, first - window + 1) : s.key;
       const int64_t keys = first + count - key;
-      pieces_.push_back({s.row, s.rows, s.begin + i, count, s.row, key, keys, Piece::Sees::masked,
+      pieces_.push_back({s.row, rows, s.query + i, count, s.key_row, key, keys, Piece::Sees::masked,
                          band(count, keys)});
     }
   }
@@ -84,66 +75,62 @@ class Planner {
   Tensor band(int64_t queries, int64_t keys) {
     if (band_.defined() && band_.size(0) == queries && band_.size(1) == keys) return band_;
     const int64_t offset = keys - queries;
-    band_ = at::full({queries, keys}, kHidden, m_.mask).triu_(offset + 1);
-    if (m_.window > 0) {
-      band_ = band_ + at::full({queries, keys}, kHidden, m_.mask).tril_(offset - m_.window);
+    band_ = at::full({queries, keys}, kHidden, options_).triu_(offset + 1);
+    if (seen_.window > 0) {
+      band_ = band_ + at::full({queries, keys}, kHidden, options_).tril_(offset - seen_.window);
     }
     return band_;
   }
 
-  int64_t cached_;
-  const Masking& m_;
+  const Seen& seen_;
+  at::TensorOptions options_;
   Pieces pieces_;
   Tensor band_;
 };
 
-}  // namespace
-
-Pieces causal_pieces(const Documents& documents, const std::vector<int64_t>& before, int64_t cached,
-                     const Masking& masking) {
-  Planner planner(cached, masking);
-  const bool equal_rows =
-      std::all_of(before.begin(), before.end(), [&](int64_t n) { return n == before[0]; });
-  if (!documents.packed() && equal_rows) {
-    planner.add({0, documents.batch(), 0, documents.time(), before[0]});
-    return planner.take();
-  }
-  std::vector<Span> together;
-  int64_t steps = 0;
-  const auto flush = [&] {
-    if (!together.empty()) planner.add_together(together);
-    together.clear();
-    steps = 0;
-  };
-  for (int64_t i = 0; i < documents.size(); ++i) {
-    const int64_t row = documents.row(i), length = documents.end(i) - documents.begin(i);
-    const Span span{row, 1, documents.begin(i) - row * documents.time(), length,
-                    documents.is_first(i) ? before[row] : 0};
-    if (documents.is_first(i) || steps + length > kShort) flush();
-    if (span.before > 0 || length > kShort) {
-      planner.add(span);
-      continue;
-    }
-    together.push_back(span);
-    steps += length;
-  }
-  flush();
-  return planner.take();
+// Whether b is the same for the next row.
+bool is_next_row(const Span& a, const Span& b) {
+  return b.row == a.row + 1 && b.key_row == a.key_row + 1 && b.query == a.query &&
+         b.queries == a.queries && b.key == a.key && b.keys == a.keys;
 }
 
-Pieces memory_pieces(const Documents& documents, const std::vector<int64_t>& lengths,
-                     const std::vector<int64_t>& entries) {
-  Pieces pieces;
-  for (int64_t i = 0; i < documents.size(); ++i) {
-    const int64_t row = documents.row(i), begin = documents.begin(i) - row * documents.time();
-    const int64_t steps = documents.end(i) - documents.begin(i);
-    if (!documents.packed() && i > 0 && lengths[i] == pieces.back().keys) {
-      ++pieces.back().rows;  // entries are rows here
-      continue;
-    }
-    pieces.push_back({row, 1, begin, steps, entries[i], 0, lengths[i]});
+size_t rows_alike(const std::vector<Span>& spans, size_t from) {
+  size_t count = 1;
+  while (from + count < spans.size() && is_next_row(spans[from + count - 1], spans[from + count])) {
+    ++count;
   }
-  return pieces;
+  return count;
+}
+
+// How many documents from this one on, all in one row and with nothing before them, are short
+// enough together.
+size_t short_documents(const Seen& seen, size_t from) {
+  size_t count = 0;
+  int64_t steps = 0;
+  for (size_t i = from; seen.causal && i < seen.spans.size(); ++i, ++count) {
+    const auto& s = seen.spans[i];
+    steps += s.queries;
+    if (s.row != seen.spans[from].row || s.keys != s.queries || steps > kShort) break;
+  }
+  return count;
+}
+
+}  // namespace
+
+Pieces pieces_of(const Seen& seen, const at::TensorOptions& mask) {
+  Planner planner(seen, mask);
+  const auto& spans = seen.spans;
+  for (size_t i = 0; i < spans.size();) {
+    const size_t rows = rows_alike(spans, i), together = short_documents(seen, i);
+    if (rows == 1 && together > 1) {
+      planner.add_together(&spans[i], &spans[i] + together);
+      i += together;
+    } else {
+      planner.add(spans[i], static_cast<int64_t>(rows));
+      i += rows;
+    }
+  }
+  return planner.take();
 }
 
 }  // namespace gamut::attention

@@ -1,11 +1,8 @@
-// Which queries see which keys, cut into pieces that one call of a fused kernel can do.
+// Spans cut into calls of scaled_dot_product_attention, for devices that have no kernel of our own,
+// and for dropout.
 #pragma once
 
-#include <ATen/core/Tensor.h>
-#include <gamut/documents.h>
-
-#include <cstdint>
-#include <vector>
+#include "spans.h"
 
 namespace gamut::attention {
 
@@ -20,27 +17,10 @@ struct Piece {
   at::Tensor mask{};           // masked: [queries, keys], added to the scores, 0 or -infinity
 };
 
-// Pieces come in the order of rows and queries. Those of equal queries are consecutive.
+// Pieces come in the order of rows and queries. Rows that are alike are done together, long
+// documents need no mask, windows one of a block of queries, and short documents are done several
+// at a time. `mask` is the type and device of the masks.
 using Pieces = std::vector<Piece>;
-
-struct Masking {
-  int64_t window;  // a step sees itself and the window - 1 before it; 0: all
-  // Whether cached and new keys may be two pieces of the same queries, so that neither needs a
-  // mask.
-  bool may_split_keys;
-  at::TensorOptions mask;  // type and device of the masks
-};
-
-// Causal attention within each document. The keys of a row are `cached` earlier steps, then those
-// of this call; `before[row]` of the cached ones belong to the row's first document (all zeros
-// without a state). Long documents need no mask, windows one of a block of queries, and short
-// documents are done several at a time.
-Pieces causal_pieces(const Documents& documents, const std::vector<int64_t>& before, int64_t cached,
-                     const Masking& masking);
-
-// Every query sees all of a memory: the keys [0, lengths[i]) of row i, or with packed documents of
-// document i in the order of Documents, in row `entries[i]` of the keys.
-Pieces memory_pieces(const Documents& documents, const std::vector<int64_t>& lengths,
-                     const std::vector<int64_t>& entries);
+Pieces pieces_of(const Seen& seen, const at::TensorOptions& mask);
 
 }  // namespace gamut::attention

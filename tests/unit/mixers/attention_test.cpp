@@ -5,8 +5,8 @@
 
 #include "attention/attend.h"
 #include "attention/kv_cache.h"
-#include "attention/pieces.h"
 #include "attention/rope.h"
+#include "attention/spans.h"
 #include "plain_attention.h"
 #include "support.h"
 
@@ -18,7 +18,7 @@ using test::offsets;
 
 const auto kDoubles = at::TensorOptions().dtype(at::kDouble);
 
-// What causal_pieces promises, key by key: [batch, time, cached + time].
+// What causal_spans promises, key by key: [batch, time, cached + time].
 Tensor seen_by(const Documents& documents, const std::vector<int64_t>& before, int64_t cached,
                int64_t window) {
   const int64_t time = documents.time();
@@ -80,13 +80,12 @@ TEST(Attend, EqualsItsDefinitionWithGradients) {
             return {plain_attention(x[0], x[1], x[2], seen, 0.4)};
           },
           inputs, cotangent);
-      // The flash kernels, and what other devices and dropout use.
-      for (const bool split : {true, false}) {
-        const auto pieces = causal_pieces(documents, before, c.cached, {c.window, split, kDoubles});
+      const auto spans = causal_spans(documents, before, c.cached, c.window);
+      // Our own kernel, and what other devices and dropout use.
+      for (const double dropout : {0.0, 1e-300}) {
         const auto got = test::evaluate(
             [&](const std::vector<Tensor>& x) -> std::vector<Tensor> {
-              return {split ? attend(x[0], x[1], x[2], pieces, 0.4, 0)
-                            : attend(x[0], x[1], x[2], pieces, 0.4, 1e-300)};
+              return {attend(x[0], x[1], x[2], spans, 0.4, dropout)};
             },
             inputs, cotangent);
         EXPECT_CLOSE(got.outputs[0], expected.outputs[0], 1e-12);
@@ -107,10 +106,10 @@ TEST(Attend, IsPreciseInFloat32AndBfloat16) {
       const auto as = [&](const Tensor& x) { return x.to(type); };
       const std::vector<Tensor> inputs = {as(q), as(k), as(v)};
       const auto dy = at::randn({1, 700, 4, 56});
-      const auto pieces = causal_pieces(documents, {0}, 0, {window, true, at::kFloat});
+      const auto spans = causal_spans(documents, {0}, 0, window);
       const auto got = test::evaluate(
           [&](const std::vector<Tensor>& x) -> std::vector<Tensor> {
-            return {attend(x[0], x[1], x[2], pieces, 0.13, 0)};
+            return {attend(x[0], x[1], x[2], spans, 0.13, 0)};
           },
           inputs, {as(dy)});
       const auto exact = test::evaluate(
@@ -129,10 +128,10 @@ TEST(Attend, IsPreciseInFloat32AndBfloat16) {
 TEST(Attend, DropsWeightsOfTheSoftmax) {
   at::manual_seed(3);
   const Documents documents(Tensor(), 1, 40);
-  const auto pieces = causal_pieces(documents, {0}, 0, {0, false, at::kFloat});
+  const auto spans = causal_spans(documents, {0}, 0, 0);
   const auto q = at::zeros({1, 2, 40, 4}), v = at::ones({1, 2, 40, 4});
   // Weights of 1 / (t + 1) each, of which a part is left, doubled.
-  const auto y = attend(q, q, v, pieces, 1, 0.5) * at::arange(1, 41).view({1, 40, 1, 1}) / 2;
+  const auto y = attend(q, q, v, spans, 1, 0.5) * at::arange(1, 41).view({1, 40, 1, 1}) / 2;
   EXPECT_CLOSE(y, y.round(), 1e-5);
   EXPECT_NEAR(y.narrow(1, 20, 20).sum().item<float>(),
               at::arange(21, 41).sum().item<float>() * 4 * 2 / 2, 400);
