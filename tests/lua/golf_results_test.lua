@@ -173,6 +173,24 @@ testing.test("the table has the published figures in their decimals", function()
     { "1.3718 ± 0.0014", "1.3513 ± 0.0007", "+0.0205", "1.3810", "1.3507", "+0.0303" })
 end)
 
+testing.test("schedules: what a run was given, else what was published", function()
+  local cells = study()
+  local one = tables.schedules(results.collect(cells))
+  testing.equal(row_of(one, { "8,192", "hybrid" }),
+    { "8,192", "hybrid", "393,216", "393,216", "160", "160", "320", "320", "600" })
+  testing.equal(row_of(one, { "32,768", "hybrid" }), nil) -- none has finished
+  write(cells[1].dir .. "/config.yaml", "momentum: {warmup_steps: 99}\nwarmdown_steps: 198\nmax_seconds: 0.0\n")
+  local row = row_of(tables.schedules(results.collect(cells)), { "8,192", "hybrid" })
+  testing.equal({ row[5], row[6], row[7], row[8], row[9] }, { "99", "160", "198", "320", nil })
+end)
+
+testing.test("a failed run says why", function()
+  local cells = study()
+  cells[1].status, cells[1].error = "failed", "data/x is missing"
+  local text = table.concat(tables.notes(results.collect(cells)), "\n")
+  testing.is_true(text:find("hybrid_8192_seed1337 failed: data/x is missing", 1, true), text)
+end)
+
 testing.test("a verdict is given only where the seeds leave none open", function()
   local function verdict(first, second)
     local found = results.collect {

@@ -156,6 +156,8 @@ local function render(found, title)
     if has_dashes(found) then body[#body + 1] = tag("p", { class = "faint" }, LEGEND) end
   end
   body[#body + 1] = section("Runs", card(tables.runs(found)))
+  local schedules = tables.schedules(found)
+  if schedules then body[#body + 1] = section("Schedules", card(schedules)) end
   local first = tables.first_losses(found)
   if first then
     body[#body + 1] = section("Training loss of the first ten steps", card(first))

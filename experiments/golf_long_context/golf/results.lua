@@ -37,7 +37,7 @@ local function read_run(cell)
     steps = figures.steps or record.steps, step_average_ms = figures.step_average_ms, pre_quant = pair "pre_quant",
     post_quant = pair "val", artifact_bytes = figures.artifact_bytes, submission_bytes = figures.submission_bytes,
     code_bytes = figures.code_bytes, eval_ms = figures.eval_ms, device = record.device,
-    peak_mib = figures.peak_mb and { allocated = figures.peak_mb } or nil,
+    peak_mib = figures.peak_mb and { allocated = figures.peak_mb } or nil, error = cell.error,
   }
   if series.val_bpb then
     run.validation = {
@@ -194,6 +194,21 @@ local function departures(group, given)
   return found
 end
 
+-- What a group's runs were given as a schedule, published or derived, and the published one.
+local function schedule_of(group, given)
+  if not next(given) then return nil end
+  local known = settings.published(group.context, group.model)
+  local function values(momentum, from)
+    return {
+      train_batch_tokens = from.train_batch_tokens, warmdown_steps = from.warmdown_steps,
+      momentum_warmup_steps = momentum and momentum.warmup_steps,
+    }
+  end
+  local theirs = known and values(known.momentum, known) or {}
+  local ours = setmetatable(values(given.momentum, given), { __index = theirs })
+  return { ours = ours, published = #group.published > 0 and theirs or {}, max_seconds = given.max_seconds }
+end
+
 local function count(cells)
   local counts = { all = #cells }
   for _, cell in ipairs(cells) do counts[cell.status] = (counts[cell.status] or 0) + 1 end
@@ -208,6 +223,7 @@ function results.collect(cells)
   for _, group in ipairs(groups) do
     local given = configuration_of(group)
     group.departures, group.identity = departures(group, given), given.submission
+    group.schedule = schedule_of(group, given)
   end
   return { groups = groups, comparisons = comparisons_of(groups), counts = count(cells) }
 end

@@ -162,6 +162,35 @@ function tables.comparison(found)
   return build(columns, found.comparisons, with_published)
 end
 
+local function of_schedule(whose, key)
+  return function(group) return count(group.schedule[whose][key]) end
+end
+
+local SCHEDULES = {
+  { "context", function(group) return count(group.context) end },
+  { "model", function(group) return group.model end, number = false },
+  { "ours", of_schedule("ours", "train_batch_tokens"), group = "tokens a step" },
+  { "published", of_schedule("published", "train_batch_tokens"), group = "tokens a step", published = true },
+  { "ours", of_schedule("ours", "momentum_warmup_steps"), group = "momentum warm-up, steps" },
+  { "published", of_schedule("published", "momentum_warmup_steps"), group = "momentum warm-up, steps",
+    published = true },
+  { "ours", of_schedule("ours", "warmdown_steps"), group = "warm-down, steps" },
+  { "published", of_schedule("published", "warmdown_steps"), group = "warm-down, steps", published = true },
+  { "seconds of training", function(group)
+    local seconds = group.schedule.max_seconds
+    return seconds and seconds > 0 and ("%g"):format(seconds) or nil
+  end },
+}
+
+---The schedules that the runs had, published or derived from step times here; nil before a run has finished.
+function tables.schedules(found)
+  local groups = {}
+  for _, group in ipairs(found.groups) do
+    if group.schedule then groups[#groups + 1] = group end
+  end
+  return #groups > 0 and build(SCHEDULES, groups, any_published(found)) or nil
+end
+
 -- The published run of the same seed.
 local function twin(group, run)
   for _, other in ipairs(group.published) do
@@ -265,6 +294,11 @@ function tables.notes(found)
     end
   end
   for _, group in ipairs(found.groups) do
+    for _, run in ipairs(group.all_runs) do
+      if run.status == "failed" then
+        notes[#notes + 1] = ("%s failed: %s"):format(run.name, run.error or "its report tells why")
+      end
+    end
     local bytes = group.figures.submission_bytes.ours
     if bytes and bytes.max > submission.LIMIT then
       notes[#notes + 1] = ("%s at %s is larger than the %s bytes that the challenge allows: %s.")
