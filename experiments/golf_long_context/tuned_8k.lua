@@ -31,6 +31,10 @@ local plan = gamut.study.plan { cells = final }
 plan:run { after = after }
 print("\n" .. page.text(found))
 print(("Chosen: %s, %d micro-batches"):format(tuning.name(best), batches[best.tokens].accumulate))
-local of_reference = comparison.of(plan:cells(), { figure = "val_bpb", reference = config.reference })
-comparison.report(plan.folder, of_reference)
+local done = plan:cells()
+local differences = comparison.of(done, { figure = "val_bpb", reference = config.reference })
+for _, difference in ipairs(comparison.of(done, { figure = "val_bpb", reference = config.architecture })) do
+  if difference.model ~= config.reference then differences[#differences + 1] = difference end
+end
+comparison.report(plan.folder, differences)
 plan:finish()

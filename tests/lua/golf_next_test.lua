@@ -75,12 +75,15 @@ testing.test("seeds: the difference, its interval and both tests, of finished ru
 end)
 
 testing.test("a stage of the sweep varies one setting and keeps the one in hand first", function()
-  local list = tuning.candidates(tuning.PUBLISHED, "tokens", { 196608, 393216, 524288 })
+  local config = { contexts = { 8192 }, architecture = "hybrid", tokens = { 196608, 393216, 524288 } }
+  local list = tuning.candidates(tuning.start(config), "tokens", config.tokens)
   testing.equal(list, {
     { tokens = 393216, rate = 1.0, warmdown = 0.36 }, { tokens = 196608, rate = 1.0, warmdown = 0.36 },
     { tokens = 524288, rate = 1.0, warmdown = 0.36 },
   })
-  testing.equal(tuning.name(list[2]), "192k_tokens_rate_1_warmdown_0.36")
+  testing.equal(tuning.name(list[2]), "196608_tokens_rate_1_warmdown_0.36")
+  config = { contexts = { 64 }, architecture = "hybrid", tokens = { 512, 1024 } }
+  testing.equal(tuning.start(config), { tokens = 512, rate = 1.0, warmdown = 0.36 })
 end)
 
 testing.test("what replaces the setting in hand must be better by more than the margin", function()

@@ -146,8 +146,11 @@ local function kept(entry, probes)
   end
 end
 
-local function finish_entry(entry, dir)
-  local timed = step_time.of_run(dir, entry.tokens_per_step)
+-- Fills in the figures of a probe that was run; nil and why where it gave none.
+local function finish_entry(entry, cell)
+  if cell.status ~= "finished" then return nil, cell.error end
+  local timed, reason = step_time.of_run(cell.dir, entry.tokens_per_step)
+  if not timed then return nil, reason end
   entry.step_ms, entry.first_step, entry.last_step = timed.step_ms, timed.first, timed.last
   entry.measured = os.date "!%Y-%m-%dT%H:%M:%SZ"
   return entry
@@ -166,16 +169,16 @@ local function run_probes(folder, cells, may_fail)
   plan:finish()
 end
 
--- Fills in the entries of the cells that finished and keeps them; those that failed become false.
+-- Completes the entries of the cells that were run and keeps them. Those that gave no time become false.
 local function take_up(entries, planned, cells, path)
-  local done = {}
+  local done, reasons = {}, {}
   for i, cell in ipairs(cells) do
-    local at = planned[i]
-    local entry = cell.status == "finished" and finish_entry(entries[at], cell.dir)
-    entries[at] = entry
-    if entry then done[#done + 1] = entry end
+    local entry, reason = finish_entry(entries[planned[i]], cell)
+    entries[planned[i]] = entry or false
+    if entry then done[#done + 1] = entry else reasons[#reasons + 1] = reason end
   end
   save(path, "probes", done)
+  return reasons
 end
 
 local function cell_of(run, entry, settings)
@@ -188,7 +191,7 @@ end
 ---The step time of every run: kept from before, or measured now, one probe after another. Ends the process where they
 ---cannot be had yet: with --dry-run, or when a probe failed or runs elsewhere.
 ---@param given {folder: string, runs: golf.ProbedRun[], options?: table, may_fail?: boolean} folder: of the study;
----  options: seconds, steps, train_batch_tokens, accumulate; may_fail: one that fails, such as for want of memory, has
+---  options: seconds, steps, train_batch_tokens, accumulate; may_fail: one that fails, for want of memory or time, has
 ---  false for its entry
 ---@return table[] entries {context, architecture, step_ms, tokens_per_step, ...} in the order of the runs
 function probe.measure(given)
@@ -203,7 +206,9 @@ function probe.measure(given)
       planned[#cells] = i
     end
   end
-  if #cells > 0 then take_up(entries, planned, run_probes(given.folder, cells, given.may_fail), path) end
+  if #cells == 0 then return entries end
+  local reasons = take_up(entries, planned, run_probes(given.folder, cells, given.may_fail), path)
+  if #reasons > 0 and not given.may_fail then error(reasons[1], 0) end
   return entries
 end
 

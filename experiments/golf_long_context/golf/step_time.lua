@@ -22,7 +22,8 @@ end
 ---The same of a run folder.
 ---@param dir string
 ---@param tokens_per_step integer
----@return {step_ms: number, first: integer, last: integer}
+---@return {step_ms: number, first: integer, last: integer}? nil and why, where there are too few steps
+---@return string?
 function step_time.of_run(dir, tokens_per_step)
   local pace = telemetry.read_metrics(dir .. "/metrics.jsonl").series.tokens_per_second
   local seconds = {}
@@ -30,11 +31,9 @@ function step_time.of_run(dir, tokens_per_step)
     if pace.step[i] == i then seconds[i] = tokens_per_step / tokens_per_second end
   end
   local found = step_time.of(seconds)
-  if not found then
-    error(("%s: %d steps are too few to time one, %d are needed; give the probe more time or smaller steps "
-      .. "(probe.seconds, probe.train_batch_tokens)"):format(dir, #seconds, FEWEST), 0)
-  end
-  return found
+  if found then return found end
+  return nil, ("%s: in its time it did %d steps, and %d are needed; give probes more time or smaller steps "
+    .. "(probe.seconds, probe.train_batch_tokens)"):format(dir, #seconds, FEWEST)
 end
 
 ---The context at which two curves of step times cross, by a line between the logarithms of their ratio over the

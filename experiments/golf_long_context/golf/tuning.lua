@@ -6,6 +6,7 @@ local cells = require "golf.cells"
 local format = require "gamut.report.format"
 local probe = require "golf.probe"
 local rescaling = require "golf.rescaling"
+local published = require "golf.settings".published
 local run_config = require "golf.run_config"
 
 local tuning = {}
@@ -15,8 +16,18 @@ local tuning = {}
 ---@field rate number factor on the three learning rates
 ---@field warmdown number share of the steps that the budget holds
 
--- The study's own: its batch, its rates, its rule.
-tuning.PUBLISHED = { tokens = 393216, rate = 1.0, warmdown = 0.36 }
+---Where the sweep starts: the published batch, or the first that is tried where that is not among them, at the study's
+---rates and by its rule.
+---@param config table contexts, architecture, tokens
+---@return golf.Point
+function tuning.start(config)
+  local known, tokens = published(config.contexts[1], config.architecture), config.tokens[1]
+  for _, tried in ipairs(config.tokens) do
+    if known and known.train_batch_tokens == tried then tokens = tried end
+  end
+  return { tokens = tokens, rate = 1.0, warmdown = 0.36 }
+end
+
 tuning.STAGES = { "tokens", "rate", "warmdown" }
 
 ---`point` with other values on one axis, the point itself first.
@@ -105,7 +116,7 @@ end
 ---@param point golf.Point
 ---@return string
 function tuning.name(point)
-  return ("%dk_tokens_rate_%.3g_warmdown_%.3g"):format(point.tokens // 1024, point.rate, point.warmdown)
+  return ("%d_tokens_rate_%.3g_warmdown_%.3g"):format(point.tokens, point.rate, point.warmdown)
 end
 
 ---The cell of a point and a seed.
@@ -148,7 +159,7 @@ end
 ---@param after fun(plan: gamut.study.Plan)
 ---@return golf.Point best, table<integer, table> batches
 function tuning.run(config, settings, after)
-  local self = { config = config, settings = settings, after = after, point = tuning.PUBLISHED }
+  local self = { config = config, settings = settings, after = after, point = tuning.start(config) }
   self.batches = tuning.batches(config, settings, gamut.study.folder())
   for _, axis in ipairs(tuning.STAGES) do self.point = stage(self, axis, config[axis]) end
   return self.point, self.batches
