@@ -77,6 +77,7 @@ return [=[
       line([pale(data.axis + ' '), leadStep.toLocaleString('en') + data.unit]);
       data.curves.forEach((curve, i) => {
         const hit = hits[i], value = curve.y[hit];
+        if (Math.abs(curve.x[hit] - leadStep) > (data.x1 - data.x0) / 10) return; // it ends before or begins behind
         const other = curve.x[hit] === leadStep ? '' : ' at ' + curve.x[hit].toLocaleString('en') + data.unit;
         const isSmoothed = curve.smoothed && !document.body.classList.contains('raw');
         const smoothed = isSmoothed ? ', smoothed ' + show(curve.smoothed[hit]) : '';
