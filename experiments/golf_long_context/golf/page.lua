@@ -143,7 +143,7 @@ local function has_dashes(found)
   return false
 end
 
-local LEGEND = "Dashed: published. Published curves by time are laid out at the run's average time a step."
+local LEGEND = "Dashed: published; by time, where there is no log of the run, at its average time a step."
 
 local function render(found, title)
   local body = { header(found, title) }
