@@ -176,6 +176,10 @@ def test_failing(folder):
     check("2 of 2 cells finished" in output and "[2 of 2]" not in output, output)
 
 
+def test_asked_for(reference):
+    check("there are no cells" in run(reference, "seeds=[]", expected=1), "an empty study is not told")
+
+
 def test_changed(reference):
     output = run(reference, "steps=7", expected=3)
     check("w8_seed1, finished: steps was 6 and is now 7 (--accept steps)" in output, output)
@@ -193,6 +197,7 @@ def test_two_at_once(reference, folder):
     wait_for(lambda: steps_done(folder, CELLS[1]) >= 3, "the run by hand to be held")
     output = run(folder)
     check(f"width 8, seed 1  running, held by process {first.pid} on" in output, f"who holds the cell is not said:\n{output}")
+    check("2 of 4 cells to do; 2 run by other processes" in output and "works on it" in output, output)
     check("width 8, seed 2  running" in output and "2 of 4 cells finished" in output, output)
     for cell in CELLS[:2]:
         switch("hold", cell, on=False)
@@ -212,6 +217,7 @@ def main():
     test_terminal(reference, pathlib.Path("terminal").absolute())
     test_failing(pathlib.Path("failing").absolute())
     test_two_at_once(reference, pathlib.Path("two").absolute())
+    test_asked_for(reference)
     test_changed(reference)
     print("ok")
 

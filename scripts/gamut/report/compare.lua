@@ -9,6 +9,7 @@ local report = require "gamut.report"
 local results = require "gamut.report.results"
 local sections = require "gamut.report.sections"
 local system = require "gamut.native.system"
+local text_table = require "gamut.report.text_table"
 
 local tag = html.tag
 
@@ -107,7 +108,6 @@ local function figures(runs)
 end
 
 local function print_rows(rows, runs)
-  local widths = {0}
   local lines = {{""}}
   for i, run in ipairs(runs) do lines[1][i + 1] = run.label end
   for _, row in ipairs(rows) do
@@ -115,13 +115,7 @@ local function print_rows(rows, runs)
     for i = 1, #runs do line[i + 1] = row.cells[i] or "-" end
     lines[#lines + 1] = line
   end
-  for _, line in ipairs(lines) do
-    for i, cell in ipairs(line) do widths[i] = math.max(widths[i] or 0, #cell) end
-  end
-  for _, line in ipairs(lines) do
-    for i, cell in ipairs(line) do line[i] = cell .. (" "):rep(widths[i] - #cell) end
-    print((table.concat(line, "  "):gsub(" +$", "")))
-  end
+  for _, line in ipairs(text_table(lines)) do print(line) end
 end
 
 -- Prints the results and differing settings of the run folders and writes the page.

@@ -39,22 +39,20 @@ function listing.about(seconds)
   return ("about " .. format.duration(rounded)):gsub("min 0 s$", "min")
 end
 
--- Cells to do and the seconds they need; nil where one's are not known.
-local function left_to_do(plan)
-  local count, seconds = 0, 0
+-- "2 of 6 cells to do, about 20 min; 1 run by other processes".
+local function to_do(plan)
+  local count, held, seconds = 0, 0, 0
   for _, cell in ipairs(plan.list) do
-    if cell.status ~= "finished" and cell.status ~= "running" then
+    if cell.status == "running" then
+      held = held + 1
+    elseif cell.status ~= "finished" then
       local estimate = listing.estimate(plan, cell)
       count, seconds = count + 1, seconds and estimate and seconds + estimate
     end
   end
-  return count, seconds
-end
-
-local function to_do(plan)
-  local count, seconds = left_to_do(plan)
   local time = count > 0 and seconds and ", " .. listing.about(seconds) or ""
-  return ("%d of %d cells to do%s"):format(count, #plan.list, time)
+  local others = held > 0 and ("; %d run by other processes"):format(held) or ""
+  return ("%d of %d cells to do%s%s"):format(count, #plan.list, time, others)
 end
 
 -- The settings that all cells have in common, and a set of them.

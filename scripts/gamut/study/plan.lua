@@ -16,11 +16,13 @@ local system = require "gamut.native.system"
 local Plan = {}
 Plan.__index = Plan
 
--- Where a study's cells go: --run-dir, or runs/<the experiment's folder>/<the script's name>.
+-- Where a study's cells go: --run-dir, or runs/<the experiment's folder>/<name of the last --config, else of the script>:
+-- another configuration file is another grid.
 local function folder()
   local given = context.settings()
   if given.run_dir then return given.run_dir end
-  return ("%s/%s/%s"):format(given.runs_root, given.script_dir:match "([^/]+)/*$", given.script:match "([^/]+)%.%w+$" or given.study)
+  local named_by = given.config_files[#given.config_files] or given.script
+  return ("%s/%s/%s"):format(given.runs_root, given.script_dir:match "([^/]+)/*$", named_by:match "([^/]+)%.%w+$" or given.study)
 end
 
 -- Whether the command asks only what would be done: --dry-run.
@@ -62,6 +64,7 @@ local OPTIONS = {cells = "table", folder = "string?"}
 ---@return gamut.study.Plan
 local function new(options)
   check("study.plan", options, OPTIONS)
+  if #options.cells == 0 then error("there are no cells in this study; what was asked for leaves none", 2) end
   local self = setmetatable({settings = context.settings(), folder = options.folder or folder(), list = {}}, Plan)
   self.dry_run = is_dry_run()
   local script_dir = self.settings.script:match "^(.*)/[^/]*$" or "."
@@ -99,7 +102,7 @@ function Plan:all_cells()
   return table.move(self:cells(), 1, #self.list, #all + 1, all)
 end
 
--- study.json: every cell that was ever planned here. Another study may write it at the same moment.
+-- study.json: every cell that was ever planned here. Another process may write it at the same moment.
 function Plan:save()
   local _ <close> = process.claim(self:path ".lock", {wait = true})
   local rows, at = json.array{}, {}
@@ -107,7 +110,11 @@ function Plan:save()
     rows[#rows + 1] = row
     at[row.name] = #rows
   end
-  for _, cell in ipairs(self.list) do rows[at[cell.name] or #rows + 1] = cell:row() end
+  for _, cell in ipairs(self.list) do
+    local row = rows[at[cell.name]]
+    if row and not cell.was_run then cell.error = row.error end -- another study may have run it since
+    rows[at[cell.name] or #rows + 1] = cell:refresh():row()
+  end
   system.write_file(self:path "study.json", json.encode({
     format = 1, script = self.settings.script, command = self.settings.command,
     written = os.date "!%Y-%m-%dT%H:%M:%SZ", cells = rows,

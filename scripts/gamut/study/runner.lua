@@ -68,7 +68,7 @@ local function run_cell(plan, index, cell, claim)
   say("\n", heading(plan, index, cell))
   local words = command_of(plan, cell)
   local ended = process.run_self(words, {log = cell.dir .. "/output.log", claim = claim})
-  cell.error = nil
+  cell.error, cell.was_run = nil, true
   claim:release()
   cell:refresh()
   if cell.status == "finished" then return nil end
@@ -93,18 +93,29 @@ local function call_after(self, cell)
   if not ok then io.stderr:write(("gamut: after cell %s: %s\n"):format(cell.name, tostring(message))) end
 end
 
--- Takes up a cell unless it is done or another process has it. Returns whether it was run.
-local function attempt(self, index, cell)
+-- The claim on a cell that is not done; nil where it is, or where another process has it, which is said once.
+local function take(self, index, cell)
   cell:refresh()
-  if cell.status == "finished" or cell.status == "running" then return false end
-  system.make_directories(cell.dir)
-  local claim = process.claim(cell:lock_path())
-  if not claim then return false end
-  -- Its holder may have finished it between the look and the claim.
-  if cell:refresh().record and cell.record.status == "finished" then
-    claim:release()
-    return false
+  if cell.status == "finished" then return nil end
+  local claim, holder = nil, cell.holder
+  if not holder then
+    system.make_directories(cell.dir)
+    claim, holder = process.claim(cell:lock_path())
   end
+  if holder and not self.said[cell] then
+    say(("\n[%d of %d] %s: %s works on it"):format(index, #self.plan.list, cell.title, holder))
+    self.said[cell] = true
+  end
+  if not claim then return nil end
+  -- Its holder may have finished it between the look and the claim.
+  if cell:refresh().status ~= "finished" then return claim end
+  claim:release()
+end
+
+-- Runs a cell that can be taken. Returns whether it was run.
+local function attempt(self, index, cell)
+  local claim = take(self, index, cell)
+  if not claim then return false end
   local code = run_cell(self.plan, index, cell, claim)
   self.tried[cell] = true
   self.plan:save()
@@ -114,9 +125,9 @@ local function attempt(self, index, cell)
   return true
 end
 
--- Goes over the cells, and again as long as some that others held turn out to be free.
+-- Goes over the cells, and again as long as one was run: what others held may be free by then, and not done.
 function runner.run(plan, after)
-  local self = {plan = plan, after = after, tried = {}}
+  local self = {plan = plan, after = after, tried = {}, said = {}}
   after(plan)
   listing.opening(plan)
   repeat
