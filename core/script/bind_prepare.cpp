@@ -191,13 +191,16 @@ int fingerprint(lua_State* L) {
   return 1;
 }
 
-// prepare.train_tokenizer{tokenizer =, input = PATH, output = FILE, field =, options =, replace =}
+// prepare.train_tokenizer{tokenizer =, input = {PATH, ...}, output = FILE, field =, options =,
+// replace =}
 int train_tokenizer(lua_State* L) {
   check_fields(L, 1, "prepare.train_tokenizer",
                {"tokenizer", "input", "output", "field", "options", "replace"});
   TokenizerTraining training;
   training.tokenizer = string_field(L, 1, "tokenizer", "");
-  training.inputs = {string_field(L, 1, "input", "")};
+  push_field(L, 1, "input");
+  for (auto& path : check_strings(L, lua_gettop(L))) training.inputs.emplace_back(std::move(path));
+  lua_pop(L, 1);
   training.output = string_field(L, 1, "output", "");
   training.field = string_field(L, 1, "field", training.field);
   push_field(L, 1, "options");

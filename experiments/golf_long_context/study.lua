@@ -5,6 +5,8 @@ local gamut = require "gamut"
 local cells = require "golf.cells"
 local page = require "golf.page"
 local probe = require "golf.probe"
+local published = require "golf.published"
+local read_log = require "golf.read_log"
 local text = require "golf.text"
 local study, train = gamut.study, gamut.train
 
@@ -13,7 +15,7 @@ local folder = study.folder()
 
 -- The shards and the tokenizer, made from raw text where that is given.
 local function data_of_runs()
-  if not config.text then return { data = config.data, tokenizer = config.tokenizer } end
+  if not config.text then return text.named(config) end
   if study.is_dry_run() then return text.paths(folder .. "/text") end
   return text.prepare(config.text, folder .. "/text", config.prepare)
 end
@@ -28,6 +30,9 @@ if config.schedule == "probe" then
 elseif config.schedule ~= "published" then
   error(("schedule is `published` or `probe`, not %s"):format(config.schedule), 0)
 end
+
+-- The study's own logs, where they are at hand, have more than its tables.
+for _, path in ipairs(config.published_logs) do published.lay(read_log.file(path, { last = true })) end
 
 local plan = study.plan { folder = folder, cells = cells.grid(grid) }
 local found

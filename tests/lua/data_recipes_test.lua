@@ -132,6 +132,9 @@ testing.test("text_folder: documents by name, or in a seeded order", function()
   local shuffled = list("text_folder", {source = source, field = "text", order = "shuffled", seed = 5})
   testing.equal(names_of(shuffled), names_of(splits.shuffle(list("text_folder", {source = source, field = "text"}), 5)))
   testing.equal(#shuffled, 9)
+  testing.equal(names_of(list("text_folder", {source = source, field = "text", exclude = "2,7.,9.txt,x"})),
+    "1.txt 3.txt 4.txt 5.txt 6.txt 8.txt")
+  testing.raises(function() recipe.text_files(source, "1,2,3,4,5,6,7,8,9") end, "all 9 documents of .* are excluded")
 end)
 
 testing.test("ljspeech: quotes in sentences, both transcripts", function()

@@ -25,7 +25,7 @@ system.make_directories(source)
 for i = 1, 40 do write_document(i) end
 
 local function settings(changes)
-  local all = {vocab_size = 320, validation = 0.2, seed = 3, field = "text", trainer = {}}
+  local all = {vocab_size = 320, validation = 0.2, seed = 3, field = "text", exclude = "", trainer = {}}
   for key, value in pairs(changes or {}) do all[key] = value end
   return all
 end
@@ -42,7 +42,7 @@ local function second_process()
 package.path = %q
 local written = print
 function print(line) if line:find "; waiting for it" then written "waiting for it" io.stdout:flush() end end
-require("golf.text").prepare(%q, %q, {vocab_size = 320, validation = 0.2, seed = 3, field = "text", trainer = {}})
+require("golf.text").prepare(%q, %q, {vocab_size = 320, validation = 0.2, seed = 3, field = "text", exclude = "", trainer = {}})
 written "done"
 ]]):format(package.path, source, folder))
   return path

@@ -3,16 +3,20 @@
 -- that are no longer those it was made from are refused.
 local gamut = require "gamut"
 local check = require "gamut.options"
+local context = require "gamut.train.context"
 local finally = require "gamut.finally"
 local json = require "gamut.native.json"
 local preparation = require "gamut.data.preparation"
 local process = require "gamut.native.process"
+local recipe = require "gamut.data.recipe"
 local system = require "gamut.native.system"
-local data = gamut.data
+local data, study = gamut.data, gamut.study
 
 local text = {}
 
-local SETTINGS = { field = "string", seed = "integer", validation = "number", vocab_size = "integer", trainer = "table" }
+local SETTINGS = {
+  exclude = "string", field = "string", seed = "integer", validation = "number", vocab_size = "integer", trainer = "table",
+}
 
 -- The path of the text that is meant; "default" is what Debian's packages of documentation install.
 local function find(path)
@@ -28,11 +32,11 @@ end
 -- What the folder is made from, as it is written into text.json: first of all, so that what is begun is gone on
 -- with from the same text or not at all.
 local function plan_of(path, settings)
-  local source = { source = path, field = settings.field }
+  local source = { source = path, exclude = settings.exclude, field = settings.field }
   local there = system.exists(path)
   return {
     text = path, fingerprint = there and preparation.fingerprint("text_folder", source) or nil,
-    field = settings.field, seed = settings.seed, validation = settings.validation,
+    exclude = settings.exclude, field = settings.field, seed = settings.seed, validation = settings.validation,
     vocab_size = settings.vocab_size, trainer = settings.trainer,
   }
 end
@@ -43,7 +47,7 @@ end
 
 -- Refuses a folder that was made from something else. Text that is gone since cannot have changed.
 local function compare(folder, before, now)
-  for _, key in ipairs { "text", "vocab_size", "validation", "seed", "field", "trainer" } do
+  for _, key in ipairs { "text", "exclude", "vocab_size", "validation", "seed", "field", "trainer" } do
     if shown(before[key]) ~= shown(now[key]) then
       error(("the tokenizer and shards in %s were made with %s = %s, and now it is %s; go on with that, or begin another study (--run-dir)")
         :format(folder, key, shown(before[key]), shown(now[key])), 0)
@@ -88,7 +92,9 @@ local function train_tokenizer(path, model, settings)
   print(("Text: %s\nTraining a SentencePiece model of %d pieces on it:"):format(path, settings.vocab_size))
   local options = { vocab_size = settings.vocab_size }
   for name, value in pairs(settings.trainer) do options[name] = value end
-  data.train_tokenizer("sentencepiece", { input = path, output = model, field = settings.field, options = options })
+  local paths = {}
+  for i, file in ipairs(recipe.text_files(path, settings.exclude)) do paths[i] = file.path end
+  data.train_tokenizer("sentencepiece", { input = paths, output = model, field = settings.field, options = options })
 end
 
 -- The manifest of the shards, made where they are not.
@@ -97,7 +103,7 @@ local function shards_of(path, made, settings)
   if system.exists(manifest) then return json.decode(system.read_file(manifest)) end
   print "Turning the text into shards of tokens:"
   return data.prepare("text_folder", {
-    source = path, field = settings.field, out = made.data, order = "shuffled",
+    source = path, exclude = settings.exclude, field = settings.field, out = made.data, order = "shuffled",
     tokenizer = "sentencepiece", validation = settings.validation, seed = settings.seed,
   }, { model = made.tokenizer })
 end
@@ -107,13 +113,28 @@ end
 ---@return {data: string, tokenizer: string} for config.yaml: folder of shards, model
 function text.paths(folder) return { data = folder .. "/shards", tokenizer = folder .. "/tokenizer.model" } end
 
+---Shards and tokenizer that a configuration names. A study that begins without them ends here, in words.
+---@param config {data: string, tokenizer: string}
+---@return {data: string, tokenizer: string}
+function text.named(config)
+  local begins = not study.is_dry_run() and not system.exists(study.folder() .. "/study.json")
+  for _, key in ipairs { "data", "tokenizer" } do
+    local path = config[key]
+    if begins and path ~= "bytes" and not system.exists(path) then
+      context.refuse(("there is no %s. `gamut data fetch fineweb_sp1024 out=data` gets the published shards and their tokenizer; "
+        .. "others are named by data=FOLDER tokenizer=MODEL, and study.lua takes raw text, too: text=PATH"):format(path))
+    end
+  end
+  return { data = config.data, tokenizer = config.tokenizer }
+end
+
 ---Tokenizer and shards of a text, made in `folder` where they are not there yet.
 ---@param path string a file or folder of documents (.txt, .md, .rst, .pod, JSON lines, also .gz, Parquet), or
 ---  "default": the text of Debian's linux-doc, else of perl-doc
 ---@param folder string
----@param settings {vocab_size: integer, validation: number, seed: integer, field: string, trainer: table}
----  validation: share of the documents held out; seed: of that choice and of the order of documents; field: of JSON
----  lines, the column of Parquet; trainer: options of `gamut tokenizer train sentencepiece` over the study's
+---@param settings {exclude: string, vocab_size: integer, validation: number, seed: integer, field: string, trainer: table}
+---  exclude: beginnings of names of files that are left out; validation: share of the documents held out; seed: of that
+---  choice and of the order of documents; field: of JSON lines, the column of Parquet; trainer: options of `gamut tokenizer train sentencepiece` over the study's
 ---@return {data: string, tokenizer: string} as of `paths`
 function text.prepare(path, folder, settings)
   check("golf.text", settings, SETTINGS)

@@ -7,6 +7,7 @@ local comparison = require "golf.comparison"
 local page = require "golf.page"
 local probe = require "golf.probe"
 local published = require "golf.settings".published
+local text = require "golf.text"
 local study = gamut.study
 
 local variants = {}
@@ -33,12 +34,13 @@ end
 
 ---What all runs of a study share: its data and the section `run`.
 function variants.shared_settings(config)
-  return cells.merged({ data = config.data, tokenizer = config.tokenizer }, config.run)
+  return cells.merged(text.named(config), config.run)
 end
 
--- Settings of a variant at a context: what was published for the model that it is like, below what `run` says.
+-- Settings of a variant at a context: what was published for the model that it is like, below what `run` says. A
+-- published model is left to train.lua, so that runs of study.lua in the same folder count.
 local function settings_of(config, context, variant)
-  local known, base = published(context, variant.like), { model = variant.model }
+  local known, base = not variant.architecture and published(context, variant.like), { model = variant.model }
   if known then
     base.train_batch_tokens = known.train_batch_tokens
     if config.schedule == "published" then base.momentum, base.warmdown_steps = known.momentum, known.warmdown_steps end

@@ -42,10 +42,18 @@ function recipe.audio_files(folder)
   return names
 end
 
+local function begins_with_one(name, beginnings)
+  for beginning in beginnings:gmatch "[^,]+" do
+    if name:sub(1, #beginning) == beginning then return true end
+  end
+  return false
+end
+
 ---A file of text, JSON lines or Parquet, or those below a folder, in the order of their names.
 ---@param source string
+---@param exclude? string of a folder: names that begin so are left out, such as "drafts/"; several with commas between
 ---@return {path: string, name: string}[]
-function recipe.text_files(source)
+function recipe.text_files(source, exclude)
   local folder <close> = io.open(source .. "/.", "rb") -- fails where it is none
   if not folder then
     open(source):close()
@@ -57,7 +65,10 @@ function recipe.text_files(source)
       table.concat(recipe.text_endings, ", ")), 0)
   end
   local files = {}
-  for i, name in ipairs(names) do files[i] = {path = source .. "/" .. name, name = name} end
+  for _, name in ipairs(names) do
+    if not begins_with_one(name, exclude or "") then files[#files + 1] = {path = source .. "/" .. name, name = name} end
+  end
+  if #files == 0 then error(("all %d documents of %s are excluded: their names begin with %s"):format(#names, source, exclude), 0) end
   return files
 end
 
