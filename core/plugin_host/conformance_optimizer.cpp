@@ -47,6 +47,11 @@ NamedTensors copy_of(const NamedTensors& list) {
   return copies;
 }
 
+void assign(const NamedTensors& list, const NamedTensors& values) {
+  const c10::NoGradGuard no_grad;
+  for (size_t i = 0; i < list.size(); ++i) list[i].tensor.copy_(values[i].tensor);
+}
+
 // Gradient of half the squared distance to the origin, plus noise that depends on `step` alone.
 void set_gradients(const NamedTensors& list, int64_t step) {
   at::manual_seed(1000 + step);
@@ -110,10 +115,18 @@ std::string fresh_state_loads(const OptimizerSuite& suite) {
   const NamedTensors list = parameters(), other = parameters();
   auto optimizer = suite.make({{list, {}}}, suite.options);
   auto loaded = suite.make({{other, {}}}, suite.options);
-  loaded->load_state(copy_of(optimizer->state()));
+  const NamedTensors fresh = copy_of(optimizer->state());
+  loaded->load_state(copy_of(fresh));
   take_steps(*optimizer, list, 0, 3);
   take_steps(*loaded, other, 0, 3);
   expect_same(other, list, "3 steps after a state saved before the first step");
+
+  // The throwaway steps of a warm-up are taken back in this way.
+  loaded->load_state(copy_of(fresh));
+  expect_same(loaded->state(), fresh, "the first state, loaded again after 3 steps");
+  assign(other, parameters());
+  take_steps(*loaded, other, 0, 3);
+  expect_same(other, list, "3 steps after 3 steps that were taken back");
   return "";
 }
 

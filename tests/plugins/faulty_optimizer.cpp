@@ -12,7 +12,7 @@ class Faulty final : public gamut::Optimizer {
             gamut::option::string("fault", "what to break")
                 .value("none")
                 .one_of({"none", "ascends", "forgets", "aliases", "any_state", "half_loaded",
-                         "decays_all", "fixed_lr", "random", "names"})};
+                         "decays_all", "fixed_lr", "random", "names", "lazy"})};
   }
   Faulty(const gamut::Options& options, gamut::Host&)
       : fault_(options.string("fault")), first_lr_(options.number("lr")) {}
@@ -27,6 +27,7 @@ class Faulty final : public gamut::Optimizer {
   void step() override {
     const c10::NoGradGuard no_grad;
     size_t index = 0;
+    has_stepped_ = true;
     for (const auto& group : groups_) {
       const double lr = is("fixed_lr") ? first_lr_ : group.options.number("lr");
       for (const auto& p : group.parameters) update(p.tensor, momentum_[index++].tensor, lr);
@@ -34,14 +35,14 @@ class Faulty final : public gamut::Optimizer {
   }
 
   gamut::NamedTensors state() const override {
-    if (is("forgets")) return {};
+    if (is("forgets") || (is("lazy") && !has_stepped_)) return {};
     gamut::NamedTensors all = momentum_;
     if (is("names")) all.push_back({"steps", at::zeros({1})});
     return all;
   }
 
   void load_state(const gamut::NamedTensors& state) override {
-    if (is("forgets") || is("names")) return;
+    if (is("forgets") || is("names") || (is("lazy") && state.empty())) return;
     for (size_t i = 0; i < momentum_.size(); ++i) {
       if (is("half_loaded") && i < state.size() && i == 0) momentum_[0].tensor.fill_(7);
       if (!is("any_state")) check_entry(state, i);
@@ -73,6 +74,7 @@ class Faulty final : public gamut::Optimizer {
 
   std::string fault_;
   double first_lr_;
+  bool has_stepped_ = false;
   gamut::NamedTensors momentum_;
   static inline int64_t counter_ = 0;
 };

@@ -171,7 +171,8 @@ INSTANTIATE_TEST_SUITE_P(Conformance, OptimizerFault,
                                            Fault{"decays_all", "no gradient, no change"},
                                            Fault{"fixed_lr", "options take effect"},
                                            Fault{"random", "repeat runs are bit-identical"},
-                                           Fault{"names", "names of the state"}),
+                                           Fault{"names", "names of the state"},
+                                           Fault{"lazy", "state before the first step"}),
                          name_of);
 
 }  // namespace
