@@ -5,6 +5,7 @@ process holds, two studies in one folder, another configuration than before, --d
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -91,6 +92,9 @@ def test_whole(reference):
     check("[4 of 4] width 12, seed 2, about" in output, f"no estimate after cells of the same width:\n{output}")
     check("12        2  3.0000 ± 0.0000" in output, f"no table:\n{output}")
     check((reference / "page.txt").read_text() == "".join(f"{cell} finished\n" for cell in CELLS), "the page is not true")
+    page = (reference / "index.html").read_text()
+    for part in ("Two widths", r"5\.\d{4} ± 0\.\d{4}", "Training loss by step", "Training loss by time", "w12_seed2/report.html"):
+        check(re.search(part, page), f"the page has no {part}")
     saved = json.loads((reference / "study.json").read_text())
     check([cell["name"] for cell in saved["cells"]] == CELLS, f"study.json: {saved}")
     log = (reference / CELLS[0] / "output.log").read_text()
@@ -185,7 +189,12 @@ def test_changed(reference):
     check("w8_seed1, finished: steps was 6 and is now 7 (--accept steps)" in output, output)
     check("w12_seed2" in output, f"only some of the changed cells were told:\n{output}")
     output = run(reference, "steps=7", "--accept", "steps")
+    check("w8_seed1" not in output, output)
     check("0 of 4 cells to do" in output, f"an accepted difference is run again:\n{output}")
+
+
+    output = run(reference, "--accept", "d_modle")
+    check("--accept d_modle was not needed" in output, output)
 
 
 def test_two_at_once(reference, folder):

@@ -34,26 +34,55 @@ local function read_rows(path)
   return ok and type(saved) == "table" and type(saved.cells) == "table" and saved.cells or {}
 end
 
--- Cells that were begun with other settings than they have now would stand beside the others under a false name.
-local function refuse_changes(self)
-  local accepted, lines = {}, {}
-  for _, name in ipairs(self.settings.accept) do accepted[name] = true end
-  for _, cell in ipairs(self.list) do
-    local ok, changes = pcall(settings.changes, cell.script, cell.words, cell.dir)
-    if not ok then context.refuse(("cell %s: %s"):format(cell.name, changes)) end
-    for _, change in ipairs(changes) do
-      if accepted[change.key] or accepted.all then
-        cell.accept = cell.accept or {}
-        table.insert(cell.accept, change.key)
-      else
-        lines[#lines + 1] = ("  %s, %s: %s was %s and is now %s (--accept %s)")
-          :format(cell.name, cell.status, change.key, change.old, change.new, change.key)
-      end
+-- What `--accept` names beside settings, for the runs that go on to judge.
+local function is_for_runs(name)
+  return name == "data" or name == "run.json" or name == "all" or name:match "^plugin:" ~= nil
+end
+
+-- The user's --accept, by name: true, and "needed" once a difference of that name was found.
+local function accepted_names(list)
+  local accepted = {}
+  for _, name in ipairs(list) do accepted[name] = is_for_runs(name) and "needed" or true end
+  return accepted
+end
+
+-- The differences of a cell that were not accepted, as lines for the user; the others are the cell's to accept.
+local function differences(cell, accepted)
+  local ok, changes = pcall(settings.changes, cell.script, cell.words, cell.dir)
+  if not ok then context.refuse(("cell %s: %s"):format(cell.name, changes)) end
+  local lines = {}
+  for _, change in ipairs(changes) do
+    local name = accepted[change.key] and change.key or accepted.all and "all"
+    if name then
+      accepted[name] = "needed"
+      table.insert(cell.accept, change.key)
+    else
+      lines[#lines + 1] = ("  %s, %s: %s was %s and is now %s (--accept %s)")
+        :format(cell.name, cell.status, change.key, change.old, change.new, change.key)
     end
   end
-  if #lines == 0 then return end
-  context.refuse(("%s holds cells that were run with other settings than these:\n%s\nchoose another --run-dir, move those "
-    .. "folders away, or accept the difference by name"):format(self.folder, table.concat(lines, "\n")))
+  return lines
+end
+
+-- Cells that were begun with other settings than they have now would stand beside the others under a false name.
+local function refuse_changes(self)
+  local accepted, lines = accepted_names(self.settings.accept), {}
+  for _, cell in ipairs(self.list) do
+    cell.accept = {}
+    for _, name in ipairs(self.settings.accept) do
+      if is_for_runs(name) then table.insert(cell.accept, name) end
+    end
+    for _, line in ipairs(differences(cell, accepted)) do lines[#lines + 1] = line end
+  end
+  if #lines > 0 then
+    context.refuse(("%s holds cells that were run with other settings than these:\n%s\nchoose another --run-dir, move those "
+      .. "folders away, or accept the difference by name"):format(self.folder, table.concat(lines, "\n")))
+  end
+  for _, name in ipairs(self.settings.accept) do
+    if accepted[name] ~= "needed" then
+      io.stderr:write(("gamut: --accept %s was not needed: nothing of that name differs\n"):format(name))
+    end
+  end
 end
 
 local OPTIONS = {cells = "table", folder = "string?"}

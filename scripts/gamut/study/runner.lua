@@ -25,7 +25,7 @@ local function command_of(plan, cell)
   add("run", cell.script, "--run-dir", cell.dir)
   if cell:is_begun() then
     add "--resume"
-    for _, name in ipairs(cell.accept or {}) do add("--accept", name) end
+    for _, name in ipairs(cell.accept) do add("--accept", name) end
   end
   add(table.unpack(cell.words))
   return words
