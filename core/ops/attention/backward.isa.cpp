@@ -60,7 +60,7 @@ class Backward {
     pack_words<T>(a_.dy, strip.begin, strip.end, d_, padded_, gradient_rows_);
     for (int64_t i = 0; i < kRow; ++i) {
       const bool is_query = strip.begin + i < strip.end;
-      log_sums_[i] = is_query ? static_cast<const S*>(a_.log_sums)[strip.begin + i] : 0;
+      log_sums_[i] = is_query ? *row_of<S>(a_.log_sums, strip.begin + i) : 0;
       agreement_[i] = is_query ? agreement(strip.begin + i) : 0;
     }
     for (int64_t i = 0; i < d_ * kRow; ++i) dq_[i] = 0;
@@ -178,7 +178,7 @@ void add_parts(const AttentionSum& a) {
   using S = SumOfProduct<T>;
   constexpr int64_t kWidth = kLanes<S>;
   const int64_t padded = attention_padded(a.head_dim);
-  for (int64_t i = a.begin; i < a.end; ++i) {
+  for (int64_t i = 0; i < a.steps; ++i) {
     const S* const from = static_cast<const S*>(a.from) + i * padded;
     T* const to = static_cast<T*>(a.to.data) + i * a.to.step;
     for (int64_t c = 0; c < a.head_dim; c += kWidth) {

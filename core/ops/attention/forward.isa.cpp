@@ -14,13 +14,16 @@ class Forward {
 
  public:
   explicit Forward(const AttentionForward& arguments)
-      : a_(arguments), h_(a_.head), scale_(static_cast<S>(h_.scale * 1.4426950408889634)) {
+      : a_(arguments),
+        h_(a_.head),
+        few_(sizeof(S) == sizeof(float) && attention_has_few(h_.queries, h_.head_dim)),
+        scale_(static_cast<S>(h_.scale * 1.4426950408889634)) {
     Scratch scratch{static_cast<char*>(a_.scratch)};
     queries_ = scratch.take<W>(h_.head_dim * kRow);
     scores_ = scratch.take<S>(kAttentionKeys * kRow);
     weights_ = kElements == 1 ? reinterpret_cast<W*>(scores_)
                               : scratch.take<W>(kAttentionKeys / kElements * kRow);
-    sums_ = scratch.take<S>(h_.head_dim * kRow);
+    sums_ = scratch.take<S>(attention_padded(h_.head_dim) * kRow);
     largest_ = scratch.take<S>(kRow);
     total_ = scratch.take<S>(kRow);
   }
@@ -36,12 +39,13 @@ class Forward {
   void run_strip(const Strip<T>& strip) {
     turn_rows<T>(h_.q, strip.begin, strip.end, h_.head_dim, queries_);
     for (int64_t i = 0; i < kRow; ++i) largest_[i] = kNoMaximum<S>, total_[i] = 0;
-    for (int64_t i = 0; i < h_.head_dim * kRow; ++i) sums_[i] = 0;
+    const int64_t used = few_ ? 8 * attention_padded(h_.head_dim) : h_.head_dim * kRow;
+    for (int64_t i = 0; i < used; ++i) sums_[i] = 0;
     for (int64_t key = strip.first_key; key < strip.last_key; key += kAttentionKeys) {
       const int64_t left = strip.last_key - key;
       run_block(strip, key, left < kAttentionKeys ? left : kAttentionKeys);
     }
-    finish(strip);
+    few_ ? finish_few(strip) : finish(strip);
   }
 
   void run_block(const Strip<T>& strip, int64_t key, int64_t keys) {
@@ -55,6 +59,7 @@ class Forward {
                  scale_,
                  false});
     strip.hide(key, keys, scores_);
+    if (few_) return weigh_few(strip, key, keys);
     for (int64_t v = 0; v < strip.vectors; ++v) weigh(v * kWidth, keys);
     multiply<T>({h_.head_dim,
                  strip.vectors,
@@ -123,19 +128,99 @@ class Forward {
     }
     write_turned(sums_, strip.end - strip.begin, h_.head_dim,
                  static_cast<T*>(a_.y.data) + strip.begin * a_.y.step, a_.y.step);
-    auto* const log_sums = static_cast<S*>(a_.log_sums);
-    for (int64_t i = strip.begin; i < strip.end; ++i) {
-      const S total = total_[i - strip.begin];
-      const double log2 = __builtin_log2(static_cast<double>(total));
-      log_sums[i] = total == 0 ? 0 : largest_[i - strip.begin] + static_cast<S>(log2);
+    write_log_sums(strip);
+  }
+
+  void write_log_sums(const Strip<T>& strip) const {
+    auto* out = static_cast<S*>(a_.log_sums.data) + strip.begin * a_.log_sums.step;
+    for (int64_t i = 0; i < strip.end - strip.begin; ++i, out += a_.log_sums.step) {
+      const double log2 = __builtin_log2(static_cast<double>(total_[i]));
+      *out = total_[i] == 0 ? 0 : largest_[i] + static_cast<S>(log2);
     }
+  }
+
+  // ---- Few queries ----
+
+  // Channels from which register i of a row is read; the last ones may overlap.
+  int64_t channel(int64_t i) const {
+    const int64_t last = h_.head_dim - kWidth;
+    return i * kWidth < last ? i * kWidth : last;
+  }
+  int64_t registers() const { return (h_.head_dim + kWidth - 1) / kWidth; }
+  // Of a query's result.
+  S* result(int64_t query, int64_t i) const {
+    return sums_ + (query * attention_padded(h_.head_dim)) + i * kWidth;
+  }
+
+  void weigh_few(const Strip<T>& strip, int64_t key, int64_t keys) {
+    const V before = load(largest_);
+    V largest = before;
+    for (int64_t j = 0; j < keys; ++j) {
+      const V x = load(scores_ + j * kRow);
+      largest = x > largest ? x : largest;
+    }
+    const V shrink = exp2(before - largest);
+    V total = load(total_) * shrink;
+    for (int64_t j = 0; j < keys; ++j) {
+      const V weight = exp2(load(scores_ + j * kRow) - largest);
+      store(scores_ + j * kRow, weight);
+      total += weight;
+    }
+    store(largest_, largest);
+    store(total_, total);
+    const int64_t queries = strip.end - strip.begin;
+    for (int64_t i = 0; i < queries; ++i) {
+      for (int64_t r = 0; r < registers(); ++r) store(result(i, r), load(result(i, r)) * shrink[i]);
+    }
+    for (int64_t i = 0; i < queries;) {
+      const int64_t count = queries - i >= 4 ? 4 : queries - i >= 2 ? 2 : 1;
+      if (count == 4) add_values<4>(i, key, keys);
+      if (count == 2) add_values<2>(i, key, keys);
+      if (count == 1) add_values<1>(i, key, keys);
+      i += count;
+    }
+  }
+
+  template <int kQueries>
+  void add_values(int64_t query, int64_t key, int64_t keys) {
+    int64_t r = 0;
+    for (; r + 2 <= registers(); r += 2) add_registers<kQueries, 2>(query, r, key, keys);
+    if (r < registers()) add_registers<kQueries, 1>(query, r, key, keys);
+  }
+  template <int kQueries, int kRegisters>
+  void add_registers(int64_t query, int64_t first, int64_t key, int64_t keys) {
+    V sums[kQueries][kRegisters];
+    for (int i = 0; i < kQueries; ++i) {
+      for (int r = 0; r < kRegisters; ++r) sums[i][r] = load(result(query + i, first + r));
+    }
+    const T* values[kRegisters];
+    for (int r = 0; r < kRegisters; ++r) values[r] = row_of<T>(h_.v, key) + channel(first + r);
+    for (int64_t j = 0; j < keys; ++j) {
+      for (int r = 0; r < kRegisters; ++r) {
+        const V x = load(values[r] + j * h_.v.step);
+        for (int i = 0; i < kQueries; ++i) sums[i][r] += scores_[j * kRow + query + i] * x;
+      }
+    }
+    for (int i = 0; i < kQueries; ++i) {
+      for (int r = 0; r < kRegisters; ++r) store(result(query + i, first + r), sums[i][r]);
+    }
+  }
+
+  void finish_few(const Strip<T>& strip) {
+    for (int64_t i = 0; i < strip.end - strip.begin; ++i) {
+      const S factor = total_[i] == 0 ? 0 : 1 / total_[i];
+      T* const y = static_cast<T*>(a_.y.data) + (strip.begin + i) * a_.y.step;
+      for (int64_t r = 0; r < registers(); ++r) store(y + channel(r), load(result(i, r)) * factor);
+    }
+    write_log_sums(strip);
   }
 
   const AttentionForward& a_;
   const AttentionHead& h_;
+  bool few_;
   S scale_;
   W *queries_, *weights_;  // [head_dim words, queries]; [keys words, queries]
-  S *scores_, *sums_;      // [keys, queries]; [head_dim, queries]
+  S *scores_, *sums_;      // [keys, queries]; [head_dim, queries], or rows of few queries
   S *largest_, *total_;    // [queries]: of the scores, and of the weights
 };
 

@@ -32,6 +32,12 @@ struct AttentionOutput {
   int64_t step;
 };
 
+// Whether a span has so few queries (decoding) that one register holds them, but in float64, its
+// results are kept as rows, v is read as it lies, and there are no pairs.
+constexpr bool attention_has_few(int64_t queries, int64_t head_dim) {
+  return queries <= 8 && head_dim >= 16;
+}
+
 // A span of one query head. S is float for float32 and bfloat16, double for float64. With bfloat16
 // head_dim and the steps are even.
 struct AttentionHead {
@@ -42,7 +48,7 @@ struct AttentionHead {
   double scale;
   AttentionRows q, k, v;
   // bfloat16: words [(keys + 1) / 2, head_dim], keys 2i and 2i + 1 of a channel in one word; of v
-  // forward, of k backward. Otherwise not read.
+  // forward, unless it has few queries; of k backward. Otherwise not read.
   const void* pairs;
 };
 
@@ -51,15 +57,14 @@ struct AttentionForward {
   AttentionHead head;
   int64_t begin, end;
   AttentionOutput y;
-  void* log_sums;  // S [queries]: log2 of the sum over keys of 2^(score / log 2)
-  void* scratch;   // attention_forward_scratch(head_dim) doubles
+  AttentionOutput log_sums;  // S, of each query: log2 of the sum over keys of 2^(score / log 2)
+  void* scratch;             // attention_forward_scratch(head_dim) doubles
 };
 
 // All queries of a head.
 struct AttentionBackward {
   AttentionHead head;
-  AttentionRows y, dy;
-  const void* log_sums;
+  AttentionRows y, dy, log_sums;
   AttentionOutput dq;
   void *dk, *dv;  // S [keys, attention_padded(head_dim)]: this head's part
   void* scratch;  // attention_backward_scratch(head_dim) doubles
@@ -72,10 +77,10 @@ struct AttentionPairs {
   void* to;
 };
 
-// to[i] = sum over p < parts of from[p][i] for steps i in [begin, end).
+// to[i] = sum over p < parts of from[p][i] for steps i < steps.
 struct AttentionSum {
   Element element;
-  int64_t parts, part_size, begin, end, head_dim;
+  int64_t parts, part_size, steps, head_dim;
   const void* from;  // S, rows attention_padded(head_dim) apart, parts part_size elements
   AttentionOutput to;
 };
