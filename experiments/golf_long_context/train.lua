@@ -22,6 +22,9 @@ local warmup_steps = config.warmup_steps or device == "cpu" and 0 or 20
 gamut.manual_seed(config.seed)
 
 -- Data: shards as one stream, m + 1 tokens a micro-batch; validation in windows of the training context.
+if not system.exists(config.data) then
+  error(("there is no folder %s; `gamut data fetch fineweb_sp1024 out=data` gets the published shards"):format(config.data), 0)
+end
 local tokenizer = config.tokenizer == "bytes" and gamut.tokenizer "bytes"
   or gamut.tokenizer("sentencepiece", { model = config.tokenizer })
 local train_set = data.shards(config.data, { split = "train", vocab_size = tokenizer.vocab_size })

@@ -154,7 +154,7 @@ def check_refusals():
             ({"val_batch_tokens": 16}, "holds no sequence of 16"),
             ({"model.layers": "[]", "model.architecture": "hybird"}, "must be baseline, hybrid or hybrid_4k"),
             ({"precision": "float16"}, "precision must be bfloat16"),
-            ({"data": "nowhere"}, "nowhere")]:
+            ({"data": "nowhere"}, "there is no folder nowhere; `gamut data fetch fineweb_sp1024 out=data`")]:
         output = finish("refused", status=1, **changes)
         check(words in output, f"{changes}:\n{output}")
         check(not pathlib.Path("refused").exists(), f"{changes} left a run folder")
