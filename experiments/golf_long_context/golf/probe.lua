@@ -7,10 +7,12 @@ local check = require "gamut.options"
 local context = require "gamut.train.context"
 local json = require "gamut.native.json"
 local machine = require "gamut.train.machine"
+local process = require "gamut.native.process"
 local rescaling = require "golf.rescaling"
 local run_config = require "golf.run_config"
 local settings_of = require "golf.settings"
 local step_time = require "golf.step_time"
+local store = require "golf.probe_store"
 local system = require "gamut.native.system"
 local words_of = require("gamut.study.settings").words
 
@@ -84,68 +86,6 @@ local function wanted(run, options)
   return entry, settings
 end
 
-local function same(a, b) return json.encode(a) == json.encode(b) end
-
-local function flat(map, prefix, into)
-  for name, value in pairs(map) do
-    if type(value) == "table" then flat(value, prefix .. name .. ".", into) else into[prefix .. name] = tostring(value) end
-  end
-  return into
-end
-
--- "machine.threads was 4 and is 2", for the first few differences.
-local function difference(was, is)
-  local function facts(entry)
-    local into = flat({ machine = entry.machine, program = entry.program }, "", {})
-    for _, word in ipairs(entry.settings) do into[word:match "^[^=]+"] = word:match "=(.*)" end
-    return into
-  end
-  local before, now, parts = facts(was), facts(is), {}
-  for name in pairs(flat(now, "", flat(before, "", {}))) do
-    if before[name] ~= now[name] then
-      parts[#parts + 1] = ("%s was %s and is %s"):format(name, before[name] or "left out", now[name] or "left out")
-    end
-  end
-  table.sort(parts)
-  return table.concat(parts, "; ")
-end
-
--- probes.json; empty where there is none that can be read.
-local function read(path)
-  local ok, saved = pcall(function() return json.decode(system.read_file(path)) end)
-  saved = ok and type(saved) == "table" and saved or {}
-  return { format = 1, probes = json.array(saved.probes), schedules = json.array(saved.schedules) }
-end
-
--- Adds entries to one of its lists, in the place of those of the same model and context where `replace` says so.
-local function save(path, list, entries, replace)
-  local saved = read(path)
-  for _, entry in ipairs(entries) do
-    for i = replace and #saved[list] or 0, 1, -1 do
-      local other = saved[list][i]
-      if other.context == entry.context and other.architecture == entry.architecture then table.remove(saved[list], i) end
-    end
-    table.insert(saved[list], entry)
-  end
-  system.write_file(path, json.encode(saved, { indent = 2 }))
-end
-
--- A measurement kept from before that holds for `entry`; else nil, having said what is no longer the same.
-local function kept(entry, probes)
-  local stale
-  for _, other in ipairs(probes) do
-    if other.context == entry.context and other.architecture == entry.architecture then
-      local fits = same(other.machine, entry.machine) and same(other.program, entry.program)
-        and same(other.settings, entry.settings)
-      if fits then return other end
-      stale = other
-    end
-  end
-  if stale then
-    print(("The step time of %s at %d is measured again: %s"):format(entry.architecture, entry.context, difference(stale, entry)))
-  end
-end
-
 -- Fills in the figures of a probe that was run; nil and why where it gave none.
 local function finish_entry(entry, cell)
   if cell.status ~= "finished" then return nil, cell.error end
@@ -156,28 +96,16 @@ local function finish_entry(entry, cell)
   return entry
 end
 
--- The probes that have to be run, as a plan of cells in <study>/probes. Where they may fail, all must have been tried.
-local function run_probes(folder, cells, may_fail)
-  local plan = gamut.study.plan { folder = folder .. "/probes", cells = cells }
-  local complete = plan:run()
-  if may_fail and not plan.dry_run then
-    complete = true
-    for _, cell in ipairs(plan:cells()) do complete = complete and (cell.status == "finished" or cell.error ~= nil) end
-  end
-  if complete then return plan:cells() end
-  print "The runs need all of these first."
-  plan:finish()
-end
-
 -- Completes the entries of the cells that were run and keeps them. Those that gave no time become false.
-local function take_up(entries, planned, cells, path)
+local function take_up(found, cells, path)
   local done, reasons = {}, {}
   for i, cell in ipairs(cells) do
-    local entry, reason = finish_entry(entries[planned[i]], cell)
-    entries[planned[i]] = entry or false
+    local at = found.planned[i]
+    local entry, reason = finish_entry(found.entries[at], cell)
+    found.entries[at] = entry or false
     if entry then done[#done + 1] = entry else reasons[#reasons + 1] = reason end
   end
-  save(path, "probes", done)
+  store.add(path, "probes", done)
   return reasons
 end
 
@@ -188,28 +116,69 @@ local function cell_of(run, entry, settings)
   }
 end
 
+-- The entries of all runs, those that are kept from before complete; the cells of the others and whose they are.
+local function look_up(runs, options, path)
+  local probes, found = store.read(path).probes, { entries = {}, cells = {}, planned = {}, notes = {} }
+  for i, run in ipairs(runs) do
+    local entry, settings = wanted(run, options)
+    local kept, changed = store.find(probes, entry)
+    found.entries[i] = kept or entry
+    if not kept then
+      table.insert(found.cells, cell_of(run, entry, settings))
+      table.insert(found.planned, i)
+    end
+    if changed then
+      table.insert(found.notes, ("The step time of %s at %d is measured again: %s")
+        :format(run.architecture, run.context, changed))
+    end
+  end
+  return found
+end
+
+-- One process measures at a time: two would slow each other, and what one finds the others use.
+local function claimed(folder)
+  system.make_directories(folder)
+  local path = folder .. "/.measuring"
+  local claim, holder = process.claim(path)
+  if claim then return claim end
+  print(("%s measures step times in %s; waiting for it."):format(holder, folder))
+  return process.claim(path, { wait = true })
+end
+
+-- Whether every cell has been tried; all must have finished, unless they may fail.
+local function is_done(plan, complete, may_fail)
+  if complete or plan.dry_run or not may_fail then return complete end
+  for _, cell in ipairs(plan:cells()) do
+    if cell.status ~= "finished" and not cell.error then return false end
+  end
+  return true
+end
+
+local function run_probes(folder, cells, may_fail)
+  local plan = gamut.study.plan { folder = folder, cells = cells }
+  if is_done(plan, plan:run(), may_fail) then return plan:cells() end
+  print "The runs need all of these first."
+  plan:finish()
+end
+
 ---The step time of every run: kept from before, or measured now, one probe after another. Ends the process where they
----cannot be had yet: with --dry-run, or when a probe failed or runs elsewhere.
+---cannot be had yet: with --dry-run, or when a probe failed.
 ---@param given {folder: string, runs: golf.ProbedRun[], options?: table, may_fail?: boolean} folder: of the study;
 ---  options: seconds, steps, train_batch_tokens, accumulate; may_fail: one that fails, for want of memory or time, has
 ---  false for its entry
 ---@return table[] entries {context, architecture, step_ms, tokens_per_step, ...} in the order of the runs
 function probe.measure(given)
   check("probe.measure", given, { folder = "string", runs = "table", options = "table?", may_fail = "boolean?" })
-  local options, path = options_of(given.options), given.folder .. "/probes.json"
-  local probes, entries, cells, planned = read(path).probes, {}, {}, {}
-  for i, run in ipairs(given.runs) do
-    local entry, settings = wanted(run, options)
-    entries[i] = kept(entry, probes) or entry
-    if entries[i] == entry then
-      cells[#cells + 1] = cell_of(run, entry, settings)
-      planned[#cells] = i
-    end
-  end
-  if #cells == 0 then return entries end
-  local reasons = take_up(entries, planned, run_probes(given.folder, cells, given.may_fail), path)
+  local options, path, folder = options_of(given.options), given.folder .. "/probes.json", given.folder .. "/probes"
+  local found = look_up(given.runs, options, path)
+  if #found.cells == 0 then return found.entries end
+  local _ <close> = not gamut.study.is_dry_run() and claimed(folder) or nil
+  found = look_up(given.runs, options, path) -- another process may have measured them in the meantime
+  if #found.cells == 0 then return found.entries end
+  for _, note in ipairs(found.notes) do print(note) end
+  local reasons = take_up(found, run_probes(folder, found.cells, given.may_fail), path)
   if #reasons > 0 and not given.may_fail then error(reasons[1], 0) end
-  return entries
+  return found.entries
 end
 
 -- The schedule of a run after its probe, with the defaults of train.lua and the tokens a step published for it.
@@ -245,7 +214,7 @@ function probe.schedules(given)
     result[i] = { momentum = { warmup_steps = schedule.momentum_warmup }, warmdown_steps = schedule.warmdown }
   end
   print("\n" .. rescaling.table(derived) .. "\n")
-  save(given.folder .. "/probes.json", "schedules", derived, true)
+  store.add(given.folder .. "/probes.json", "schedules", derived, true)
   return result
 end
 
