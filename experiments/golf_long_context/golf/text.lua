@@ -88,6 +88,14 @@ local function claimed(folder)
   return process.claim(path, { wait = true })
 end
 
+-- What is finished is kept: the model, shards of whole files.
+local function end_if_interrupted()
+  local signal = gamut.interrupted()
+  if not signal then return end
+  io.stderr:write "The same command goes on where this one stopped.\n"
+  os.exit(signal == "SIGTERM" and 143 or 130, true)
+end
+
 local function train_tokenizer(path, model, settings)
   print(("Text: %s\nTraining a SentencePiece model of %d pieces on it:"):format(path, settings.vocab_size))
   local options = { vocab_size = settings.vocab_size }
@@ -141,7 +149,10 @@ function text.prepare(path, folder, settings)
   path = find(path)
   system.make_directories(folder)
   local claim = claimed(folder)
-  local _ <close> = finally(function() claim:release() end)
+  local _ <close> = finally(function()
+    claim:release()
+    end_if_interrupted()
+  end)
   settle_plan(folder, path, settings)
   local made = text.paths(folder)
   if not system.exists(made.tokenizer) then train_tokenizer(path, made.tokenizer, settings) end
