@@ -104,15 +104,17 @@ train.warm_up(run, warmup_steps, function(i)
   log:warmup_step(i, warmup_steps)
 end)
 
-if not run.saved_step and not run.dry_run then -- a run that begins, not one that is resumed
+local begins = not run.saved_step and not run.dry_run -- not resumed from a checkpoint
+if begins and config.val_every > 0 then
   validation()
   run:checkpoint()
 end
+local val_every = config.val_every > 0 and config.val_every or math.maxinteger
 for _ in run:steps() do
   local loss = train_step()
   run:log { train_loss = loss }
   log:train(run, loss)
-  if run:due(config.val_every) then validation() end
+  if run:due(val_every) then validation() end
   if run:due(config.checkpoint_every) then run:checkpoint() end
 end
 run:checkpoint()

@@ -8,7 +8,6 @@ import pathlib
 import random
 import struct
 import subprocess
-import time
 
 GAMUT = os.environ["GAMUT"]
 SCRIPT = pathlib.Path(os.environ["GAMUT_SOURCE"]) / "experiments/golf_long_context/train.lua"
@@ -117,16 +116,10 @@ def check_warm_up():
 
 
 def check_kill():
-    """Killed between two checkpoints, resumed with a warm-up of its own."""
-    process = subprocess.Popen(command("killed", warmup_steps=1), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while process.poll() is None and time.monotonic() < deadline:
-        path = pathlib.Path("killed/metrics.jsonl")
-        if path.exists() and '"step":7,' in path.read_text().replace(" ", ""):
-            break
-        time.sleep(0.005)
-    process.kill()
-    check(process.wait() == -9, "the run ended before it could be killed")
+    """Killed as it begins its checkpoint of step 9, so three steps after the last; resumed with a warm-up of its own."""
+    environment = dict(os.environ, GAMUT_FAIL_AT="checkpoint.begin:4")
+    killed = subprocess.run(command("killed", warmup_steps=1), env=environment, capture_output=True, check=False)
+    check(killed.returncode == -9 and newest("killed").name == "step_000006", f"killed: {killed}")
     finish("killed", "--resume", warmup_steps=1)
     compare("killed", "plain")
     check(step_lines("killed") == step_lines("plain"), f"the log after a kill: {step_lines('killed')}")
@@ -134,15 +127,15 @@ def check_kill():
 
 def check_cap():
     """The step that crosses the cap is the last, and is validated."""
-    finish("capped", max_seconds=0.2, iterations=100000, checkpoint_every=0)
+    finish("capped", max_seconds=0.4, iterations=100000, val_every=0, checkpoint_every=0)
     record = json.loads(pathlib.Path("capped/run.json").read_text())
     steps = record["results"]["steps"]
-    check(0 < steps < 100000 and record["training_seconds"] >= 0.2, f"capped: {steps} steps, {record['training_seconds']} s")
+    check(0 < steps < 100000 and record["training_seconds"] >= 0.4, f"capped: {steps} steps, {record['training_seconds']} s")
     check(curve("capped")[-1][:2] == (steps, "val_bpb"), "the last step is validated")
     rates = [m["lr"] for m in metrics("capped") if "lr" in m]
-    check(rates[0] == 0.02 and rates[-1] < 0.02, f"rates: {rates}")
+    check(rates[0] == 0.02 and (rates[-1] < 0.02 or steps == 1), f"rates: {rates}")
     times = [m["train_seconds"] for m in metrics("capped") if "train_seconds" in m]
-    check(times[0] == 0 and times[-1] >= 0.2, f"times: {times}")
+    check(len(times) == 1 and times[0] >= 0.4, f"without val_every the last step alone is validated: {times}")
     text = pathlib.Path("capped/logs/capped.txt").read_text()
     check(f"step:{steps}/100000 val_loss" in text.split("\nstopping_early: wallclock_cap")[0], "validated, then stopped early")
 
