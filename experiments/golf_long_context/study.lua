@@ -34,7 +34,7 @@ end
 -- The study's own logs, where they are at hand, have more than its tables.
 for _, path in ipairs(config.published_logs) do published.lay(read_log.file(path, { last = true })) end
 
-local plan = study.plan { folder = folder, cells = cells.grid(grid) }
+local plan = study.plan { folder = folder, cells = cells.checked(cells.grid(grid)) }
 local found
 plan:run { after = function() found = page.write(folder, plan:all_cells(), config.title) end }
 if found then print("\n" .. page.text(found) .. "Page: " .. plan:path "index.html") end

@@ -4,8 +4,11 @@
 --   cells.cell { context = 8192, seed = 1337, variant = "attention_2_6", settings = { model = { layers = {...} } } }
 --
 -- Both give what gamut.study.plan takes. Settings are those of config.yaml.
+local architectures = require "golf.architectures"
 local check = require "gamut.options"
-local published = require("golf.settings").published
+local context = require "gamut.train.context"
+local run_config = require "golf.run_config"
+local settings = require "golf.settings"
 
 local cells = {}
 
@@ -21,6 +24,9 @@ local SCRIPT = "train.lua"
 local SEED = 1337 -- where none was published
 local SECONDS = 600.0
 
+-- An empty table counts as one: on top of a map it changes nothing.
+local function is_map(value) return type(value) == "table" and #value == 0 end
+
 ---`over` on top of `base`, maps by their keys; neither is changed.
 ---@param base table
 ---@param over? table
@@ -29,8 +35,7 @@ local function merged(base, over)
   local result = {}
   for key, value in pairs(base) do result[key] = value end
   for key, value in pairs(over or {}) do
-    local is_map = type(value) == "table" and #value == 0 and type(result[key]) == "table"
-    result[key] = is_map and merged(result[key], value) or value
+    result[key] = is_map(value) and is_map(result[key]) and merged(result[key], value) or value
   end
   return result
 end
@@ -75,11 +80,11 @@ function cells.cell(given)
 end
 
 ---The seeds that were published for a context and an architecture; the study's first where none were.
----@param context integer
+---@param context_length integer
 ---@param architecture string
 ---@return integer[]
-function cells.published_seeds(context, architecture)
-  local known = published(context, architecture)
+function cells.published_seeds(context_length, architecture)
+  local known = settings.published(context_length, architecture)
   return known and known.seeds or { SEED }
 end
 
@@ -90,13 +95,31 @@ function cells.models(given)
   check("golf.cells.models", given, GRID)
   refuse_axes(given.settings or {})
   local models = {}
-  for _, context in ipairs(given.contexts) do
+  for _, length in ipairs(given.contexts) do
     for _, architecture in ipairs(given.architectures) do
-      local settings = merged({ context = context, model = { architecture = architecture } }, given.settings)
-      models[#models + 1] = { context = context, architecture = architecture, settings = settings }
+      local shared = merged({ context = length, model = { architecture = architecture } }, given.settings)
+      models[#models + 1] = { context = length, architecture = architecture, settings = shared }
     end
   end
   return models
+end
+
+local function resolve(cell)
+  local config = run_config(cell.settings)
+  architectures.resolve(config.model)
+  settings.resolve(config)
+end
+
+---Ends the process in words where train.lua would refuse one of these cells, before any of them is run.
+---@param list table[] of cells.cell
+---@return table[] list
+function cells.checked(list)
+  for _, cell in ipairs(list) do
+    local ok, message = pcall(resolve, cell)
+    -- Where in the code it was noticed helps nobody here.
+    if not ok then context.refuse(("%s: %s"):format(cell.title, (message:gsub("^%S+%.lua:%d+: ", "")))) end
+  end
+  return list
 end
 
 ---Contexts x architectures x seeds. No seeds, or none given: those that were published for each.
@@ -105,11 +128,11 @@ end
 function cells.grid(given)
   local list = {}
   for i, model in ipairs(cells.models(given)) do
-    local context, architecture = model.context, model.architecture
-    local seeds = given.seeds and #given.seeds > 0 and given.seeds or cells.published_seeds(context, architecture)
-    local settings = merged(given.settings or {}, given.schedules and given.schedules[i])
+    local length, architecture = model.context, model.architecture
+    local seeds = given.seeds and #given.seeds > 0 and given.seeds or cells.published_seeds(length, architecture)
+    local shared = merged(given.settings or {}, given.schedules and given.schedules[i])
     for _, seed in ipairs(seeds) do
-      list[#list + 1] = cells.cell { context = context, architecture = architecture, seed = seed, settings = settings }
+      list[#list + 1] = cells.cell { context = length, architecture = architecture, seed = seed, settings = shared }
     end
   end
   return list

@@ -49,7 +49,7 @@ end
 -- The differences of a cell that were not accepted, as lines for the user; the others are the cell's to accept.
 local function differences(cell, accepted)
   local ok, changes = pcall(settings.changes, cell.script, cell.words, cell.dir)
-  if not ok then context.refuse(("cell %s: %s"):format(cell.name, changes)) end
+  if not ok then context.refuse(("cell %s: %s"):format(cell.name, (changes:gsub("^%S+%.lua:%d+: ", "")))) end
   local lines = {}
   for _, change in ipairs(changes) do
     local name = accepted[change.key] and change.key or accepted.all and "all"
