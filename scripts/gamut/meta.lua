@@ -37,8 +37,23 @@ function Scope:close() end
 ---@field testing table
 ---@field json table
 ---@field safetensors table
+---@field torch_file gamut.torch_file
+---@field zlib gamut.zlib
 ---@field plugins table
 local gamut = {}
+
+---@class gamut.zlib
+local zlib = {}
+---@param bytes string
+---@param level? integer 0 (stored) to 9 (smallest), -1 (the default) is zlib's choice
+---@return string
+function zlib.compress(bytes, level) end
+-- One stream and nothing behind it; an error where it inflates to more than `limit` bytes.
+---@param bytes string
+---@param limit integer
+---@param name? string what messages call the bytes
+---@return string
+function zlib.decompress(bytes, limit, name) end
 
 -- Integers become int64, other numbers float32, booleans bool.
 ---@param value number|boolean|table|Tensor

@@ -11,9 +11,34 @@
 -- be saved again as it was. None is gamut.json.null.
 local native = require "gamut.native.torch_file"
 
-local torch_file = {
-  save = native.save, load = native.load, encode = native.encode, decode = native.decode,
-}
+---@class gamut.torch_file
+local torch_file = {}
+
+---Writes a file as a whole or not at all.
+---
+---`location` is the device that the file says its tensors were on, where torch.load puts them without a map_location;
+---default: the one they are on.
+---@param path string
+---@param value any
+---@param options? {location?: string}
+---@return integer bytes of the file
+function torch_file.save(path, value, options) return native.save(path, value, options) end
+
+---What torch.save writes to a buffer, where the folder in the archive has no file's name.
+---@param value any
+---@param options? {location?: string}
+---@return string bytes
+function torch_file.encode(value, options) return native.encode(value, options) end
+
+---The value that a file holds. Tensors are views of the file, read when they are used.
+---@param path string
+---@return any
+function torch_file.load(path) return native.load(path) end
+
+---@param bytes string of such a file
+---@param name? string what messages call them
+---@return any
+function torch_file.decode(bytes, name) return native.decode(bytes, name) end
 
 local function marked(value, kind, more)
   local meta = more or {}
