@@ -23,14 +23,17 @@ gamut.manual_seed(config.seed)
 
 -- Data: shards as one stream, m + 1 tokens a micro-batch; validation in windows of the training context.
 if not system.exists(config.data) then
-  error(("there is no folder %s; `gamut data fetch fineweb_sp1024 out=data` gets the published shards"):format(config.data), 0)
+  error(("there is no folder %s; `gamut data fetch fineweb_sp1024 out=data` gets the published shards")
+    :format(config.data), 0)
 end
 local tokenizer = config.tokenizer == "bytes" and gamut.tokenizer "bytes"
   or gamut.tokenizer("sentencepiece", { model = config.tokenizer })
 local train_set = data.shards(config.data, { split = "train", vocab_size = tokenizer.vocab_size })
 local val_set = data.shards(config.data, { split = "val", vocab_size = tokenizer.vocab_size })
 local batches = data.batches(train_set, { batch = plan.batch, context = config.context, device = device })
-local windows = data.windows(val_set, { batch = plan.val_batch, context = config.context, max_tokens = config.val_tokens })
+local windows = data.windows(val_set, {
+  batch = plan.val_batch, context = config.context, max_tokens = config.val_tokens,
+})
 
 -- The model is drawn on the CPU in float32, so that a seed gives the same weights everywhere; then cast and moved.
 local facts = { vocab_size = tokenizer.vocab_size, precision = config.precision }

@@ -74,7 +74,8 @@ end
 testing.test("initial values are drawn in the study's order", function()
   for _, probe in ipairs(PROBES) do
     local values = {}
-    for _, entry in ipairs(build({ architecture = probe[1] }, probe[2]):state_dict()) do values[entry.name] = entry.tensor end
+    local model = build({ architecture = probe[1] }, probe[2])
+    for _, entry in ipairs(model:state_dict()) do values[entry.name] = entry.tensor end
     for name, expected in pairs(probe) do
       for i = 1, type(name) == "string" and 3 or 0 do
         testing.close(values[name]:flatten():select(0, i - 1):item(), expected[i], half_unit(expected[i]),
@@ -134,7 +135,10 @@ testing.test("any mixer at any layer trains, in float32 and in the study's types
   require "gamut.nn.mixers.linear_attention"
   local lists = {
     { "gdn", "attention", "mamba", { mixer = "memory_cache", segment_size = 4 } },
-    { { mixer = "memory_cache", segment_size = 4 }, { mixer = "mamba", version = 2, head_dim = 16 }, { mixer = "attention", window = 4 } },
+    {
+      { mixer = "memory_cache", segment_size = 4 }, { mixer = "mamba", version = 2, head_dim = 16 },
+      { mixer = "attention", window = 4 },
+    },
     { "linear_attention", "gdn" }, { "attention" },
   }
   for _, layers in ipairs(lists) do

@@ -51,8 +51,8 @@ local function published_of(given)
   if given.layers and #given.layers > 0 then return nil end
   local published = architectures.published[given.architecture]
   if not published then
-    error(("model.architecture is %s; it must be baseline, hybrid or hybrid_4k, or model.layers must name a mixer for each layer")
-      :format(given.architecture or "null"), 0)
+    error(("model.architecture is %s; it must be baseline, hybrid or hybrid_4k, or model.layers must name a mixer "
+      .. "for each layer"):format(given.architecture or "null"), 0)
   end
   return published
 end

@@ -13,7 +13,9 @@ local PUBLISHED = {
       momentum = { start = 0.85, final = 0.95, warmup_steps = 500 },
     },
     [8192] = { train_batch_tokens = 393216, momentum = { warmup_steps = 190 }, warmdown_steps = 381, seeds = { 1337 } },
-    [16384] = { train_batch_tokens = 393216, momentum = { warmup_steps = 118 }, warmdown_steps = 236, seeds = { 1337 } },
+    [16384] = {
+      train_batch_tokens = 393216, momentum = { warmup_steps = 118 }, warmdown_steps = 236, seeds = { 1337 },
+    },
     [32768] = { train_batch_tokens = 524288, momentum = { warmup_steps = 50 }, warmdown_steps = 100, seeds = { 1337 } },
   },
   hybrid = {
@@ -85,8 +87,8 @@ local function values_of(config)
   if not values.warmdown_steps then missing[#missing + 1] = "warmdown_steps" end
   if #missing > 0 then
     local what = #(config.model.layers or {}) > 0 and "these layers" or tostring(config.model.architecture)
-    error(("nothing was published for %s at context %d, so give %s; study.lua with schedule=probe measures and derives them")
-      :format(what, config.context, table.concat(missing, ", ")), 0)
+    error(("nothing was published for %s at context %d, so give %s; "
+      .. "study.lua with schedule=probe measures and derives them"):format(what, config.context, table.concat(missing, ", ")), 0)
   end
   return values
 end
@@ -95,8 +97,8 @@ end
 local function training_windows(values, config)
   local share, context = values.train_batch_tokens // config.accumulate, config.context
   if values.train_batch_tokens % config.accumulate ~= 0 or share % context ~= 0 or share == 0 then
-    error(("train_batch_tokens %d is not accumulate %d times a whole number of sequences of %d; a multiple of %d would be")
-      :format(values.train_batch_tokens, config.accumulate, context, config.accumulate * context), 0)
+    error(("train_batch_tokens %d is not accumulate %d times a whole number of sequences of %d; "
+      .. "a multiple of %d would be"):format(values.train_batch_tokens, config.accumulate, context, config.accumulate * context), 0)
   end
   return share // context
 end

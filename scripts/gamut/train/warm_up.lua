@@ -73,17 +73,18 @@ local function restore(run, saved)
 end
 
 -- Calls `step(i)` for i = 1 .. `steps`, each of which does what a step of the loop does, run:update included, then
--- puts back weights, averaged weights, optimizers, random numbers, data position, guard and counters. Takes no time of the
--- run's and writes nothing. Between train.start and run:steps; a resumed run may warm up too. A signal ends it early.
+-- puts back weights, averaged weights, optimizers, random numbers, data position, guard and counters. Takes no time
+-- of the run's and writes nothing. Between train.start and run:steps; a resumed run may warm up too. A signal ends it.
 ---@param run table what train.start returned
 ---@param steps integer 0: none
 ---@param step fun(i: integer)
 return function(run, steps, step)
   if math.type(steps) ~= "integer" or steps < 0 or type(step) ~= "function" then
-    error(("train.warm_up takes a run, how many steps, and the function of one; got %s and a %s"):format(tostring(steps), type(step)), 2)
+    error(("train.warm_up takes a run, how many steps, and the function of one; got %s and a %s")
+      :format(tostring(steps), type(step)), 2)
   end
   if run.current then error("train.warm_up belongs before the loop over run:steps()", 2) end
-  if run.dry_run or run.over then return end
+  if steps == 0 or run.dry_run or run.over then return end
   local saved = snapshot(run)
   run.warming_up = true
   local _ <close> = finally(function()
