@@ -2,6 +2,7 @@
 package.path = os.getenv "GAMUT_SOURCE" .. "/experiments/golf_long_context/?.lua;" .. package.path
 local testing = require "gamut.testing"
 local comparison = require "golf.comparison"
+local probe_store = require "golf.probe_store"
 local rescaling = require "golf.rescaling"
 local step_time = require "golf.step_time"
 local tuning = require "golf.tuning"
@@ -37,6 +38,46 @@ testing.test("the rule of a step time's crossing is exact for powers of the cont
   local points = {}
   for i, context in ipairs { 1000, 3000, 9000, 27000 } do points[i] = { context = context, a = context ^ 1.5, b = 5000 ^ 0.5 * context } end
   testing.close(step_time.crossing(points), 5000, 1e-6)
+end)
+
+local function entry(changes)
+  local one = {
+    context = 8192, architecture = "hybrid", machine = { kind = "cuda", gpu = "NVIDIA H100 80GB HBM3", threads = 16 },
+    program = { gamut = "0.1.0", libtorch = "2.11.0" }, settings = { "context=8192", "precision=bfloat16" },
+  }
+  for name, value in pairs(changes or {}) do one[name] = value end
+  return one
+end
+
+testing.test("a step time is kept as long as machine, program and settings are the same", function()
+  local probes = {
+    entry { step_ms = 1.0, architecture = "baseline" }, entry { step_ms = 2.0 },
+    entry { step_ms = 3.0, settings = { "context=8192", "precision=float32" } },
+  }
+  testing.equal(probe_store.find(probes, entry()).step_ms, 2.0)
+  testing.equal(probe_store.find(probes, entry { settings = { "context=8192", "precision=float32" } }).step_ms, 3.0)
+  testing.equal({ probe_store.find(probes, entry { context = 4096 }) }, {})
+  local kept, changed = probe_store.find({ entry { step_ms = 2.0 } }, entry {
+    machine = { kind = "cuda", gpu = "NVIDIA H200", threads = 16 }, settings = { "context=8192", "accumulate=4" },
+  })
+  testing.equal(kept, nil)
+  testing.equal(changed, "accumulate was left out and is 4; machine.gpu was NVIDIA H100 80GB HBM3 and is NVIDIA H200; "
+    .. "precision was bfloat16 and is left out")
+end)
+
+testing.test("probes.json keeps every step time and the last schedule of each model and context", function()
+  local path = os.tmpname()
+  probe_store.add(path, "probes", { entry { step_ms = 1.0 } })
+  probe_store.add(path, "probes", { entry { step_ms = 2.0 } })
+  probe_store.add(path, "schedules", { { context = 8, architecture = "a", steps = 1 }, { context = 9, architecture = "a", steps = 2 } }, true)
+  probe_store.add(path, "schedules", { { context = 8, architecture = "a", steps = 3 } }, true)
+  local saved = probe_store.read(path)
+  os.remove(path)
+  testing.equal({ #saved.probes, saved.probes[1].step_ms, saved.probes[2].step_ms }, { 2, 1.0, 2.0 })
+  testing.equal(saved.schedules, {
+    { context = 9, architecture = "a", steps = 2 }, { context = 8, architecture = "a", steps = 3 },
+  })
+  testing.equal(#probe_store.read("/nowhere/probes.json").probes, 0)
 end)
 
 testing.test("variants: places of attention among nine layers, at the hybrid's width or by a budget", function()
