@@ -71,7 +71,8 @@ test("a run that train.lua would refuse is refused before the first one", functi
   raises(checked { contexts = { 4096 }, architectures = { "hybrid" } },
     "^hybrid, 4096, seed 1337: .*give train_batch_tokens, momentum.warmup_steps, warmdown_steps")
   raises(checked { contexts = { 8192 }, architectures = { "hybird" } }, "must be baseline, hybrid or hybrid_4k")
-  raises(checked { contexts = { 8192 }, architectures = { "baseline" }, settings = { warmdown = 3 } }, "^baseline, 8192, seed 1337: argument `warmdown=3`: unknown key `warmdown`")
+  local misspelt = { contexts = { 8192 }, architectures = { "baseline" }, settings = { warmdown = 3 } }
+  raises(checked(misspelt), "^baseline, 8192, seed 1337: argument `warmdown=3`: unknown key `warmdown`")
 end)
 
 testing.finish()
