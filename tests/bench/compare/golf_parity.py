@@ -55,6 +55,8 @@ def run_ours(chosen, architecture, folder):
 def make_twin(chosen, architecture):
     torch.manual_seed(chosen.seed)
     model = golf_twin.Model(architecture)
+    if chosen.seed == 1337:
+        check_probe(model, architecture)
     if chosen.precision == "bfloat16":
         model.study_precision()
     return model.double() if chosen.twin == "float64" else model
@@ -80,6 +82,17 @@ def run_twin(chosen, model, folder):
         training.step()
         seconds.append(time.perf_counter() - began)
     return losses, seconds, first, later
+
+
+def check_probe(model, architecture):
+    """Ends the program unless the twin is drawn as the study's models were."""
+    plan = golf_twin.ARCHITECTURES[architecture]
+    given = (model.tok_emb.weight[0, :3], model.blocks[-1].mlp.fc.weight[0, :3])
+    for numbers, expected in zip(given, plan.probe):
+        torch.testing.assert_close(numbers.detach(), torch.tensor(expected), rtol=5e-6, atol=5e-9)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    if count != plan.parameters:
+        sys.exit(f"the twin has {count:,} parameters, not {plan.parameters:,}")
 
 
 def compare_weights(model, start):

@@ -1,5 +1,5 @@
 """How the long-context golf study trains, in plain PyTorch: shards and stream, groups, Muon, schedule."""
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy
@@ -83,7 +83,7 @@ class Settings:
     momentum_steps: int = 190
     warmdown_steps: int = 381
     iterations: int = 20000  # without a cap on the seconds: the last warmdown_steps of these fall linearly
-    newton_schulz: torch.dtype = field(default=torch.float32)
+    newton_schulz: torch.dtype = torch.float32
 
 
 class Training:

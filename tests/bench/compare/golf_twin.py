@@ -19,11 +19,14 @@ class Architecture:
     delta_layers: tuple
     mixer_name: str  # of a block's mixer in the study's state names
     parameters: int
+    probe: tuple  # with seed 1337: the first numbers of the embedding, and of the last block's mlp.fc
 
 
 ARCHITECTURES = {
-    "baseline": Architecture(512, (), "attn", 17_059_912),
-    "hybrid": Architecture(448, (0, 1, 2, 4, 5, 6, 8), "mixer", 17_424_332),
+    "baseline": Architecture(512, (), "attn", 17_059_912,
+                             ((-0.00471155, 0.00183675, -0.00427210), (0.00972062, -0.0157745, -0.0243000))),
+    "hybrid": Architecture(448, (0, 1, 2, 4, 5, 6, 8), "mixer", 17_424_332,
+                           ((-0.00189744, -0.00307623, 0.00049891), (0.0177069, 0.00760211, 0.0242129))),
 }
 
 
