@@ -1,6 +1,6 @@
--- The study's models at their true size against a twin in PyTorch: the losses of two steps, and of every gradient of both
--- the norm and a product with fixed numbers. tests/data/golf/make_goldens.py wrote what they should be, in float64;
--- tests/bench/golf.sh compares more steps, more tokens and whole gradients.
+-- The study's models at their true size against a twin in PyTorch: the losses of two steps, and of every gradient
+-- of both the norm and a product with fixed numbers. tests/data/golf/make_goldens.py wrote what they should be, in
+-- float64; tests/bench/golf.sh compares more steps, more tokens and whole gradients.
 local gamut = require "gamut"
 local testing = require "gamut.testing"
 
@@ -73,7 +73,8 @@ end
 for architecture, golden in pairs(goldens) do
   testing.test(architecture .. ": losses and gradients of two steps are the twin's", function()
     gamut.manual_seed(SEED)
-    local model = Model(architectures.options({ architecture = architecture }, { vocab_size = 1024, precision = "float32" }))
+    local shape = architectures.options({ architecture = architecture }, { vocab_size = 1024, precision = "float32" })
+    local model = Model(shape)
     local made = optimizers.make(model, RATES)
     local batches = gamut.data.batches(gamut.data.shards(data .. "true"), { batch = 1, context = CONTEXT })
     for step, bounds in ipairs(BOUNDS) do

@@ -24,7 +24,8 @@ local MOMENTUM = { start = 0.92, final = 0.99, warmup_steps = 190 }
 
 gamut.set_num_threads(2)
 gamut.manual_seed(a.seed)
-local model = Model(architectures.options({ architecture = a.architecture }, { vocab_size = 1024, precision = a.precision }))
+local shape = architectures.options({ architecture = a.architecture }, { vocab_size = 1024, precision = a.precision })
+local model = Model(shape)
 local autocast = precision.apply(model, a.precision)
 local made = optimizers.make(model, RATES)
 local batches = gamut.data.batches(gamut.data.shards(a.data, { split = "train", vocab_size = 1024 }),
