@@ -112,9 +112,10 @@ struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
         "loss; call backward without create_graph, or use cross_entropy on the logits");
     const auto saved = context->get_saved_variables();
     const double factor = grads[0].item<double>();
-    const auto scaled = [factor](const Tensor& t) { return factor == 1 ? t : t * factor; };
-    variable_list result{scaled(saved[0])};
-    for (auto& part : scaled(saved[1]).chunk(context->saved_data["heads"].toInt())) {
+    variable_list result{factor == 1 ? saved[0] : saved[0] * factor};
+    // Parts of one tensor: autograd takes them as they are for the gradients of leaves, which
+    // others change in place, so the one that is kept for a second pass must not be it.
+    for (auto& part : (saved[1] * factor).chunk(context->saved_data["heads"].toInt())) {
       result.push_back(part);
     }
     result.resize(result.size() + 3);

@@ -148,6 +148,36 @@ TEST(CrossEntropy, LinearFollowsAutocast) {
   EXPECT_CLOSE(weight.grad(), expected.gradients[1], 2e-2);
 }
 
+// The gradients that are kept with the loss are not those handed out, which callers scale and clear
+// in place: a second backward pass gives the same again.
+TEST(CrossEntropy, LinearGoesBackTwice) {
+  at::manual_seed(7);
+  const auto x = at::randn({30, 8}).set_requires_grad(true);
+  for (const int64_t heads : {1, 2}) {
+    std::vector<Tensor> weights;
+    for (int64_t h = 0; h < heads; ++h) {
+      weights.push_back(at::randn({20, 8}).set_requires_grad(true));
+    }
+    const auto targets = targets_of({30, heads}, 20);
+    const auto loss =
+        linear_cross_entropy(x, weights, heads == 1 ? targets.squeeze(-1) : targets, -100, 0.1, 15);
+    loss.backward({}, /*retain_graph=*/true);
+    std::vector<Tensor> leaves = weights, first;
+    leaves.push_back(x);
+    for (const auto& leaf : leaves) {
+      first.push_back(leaf.grad().clone());
+      leaf.grad().zero_();
+    }
+    loss.backward({}, /*retain_graph=*/true);
+    for (size_t i = 0; i < leaves.size(); ++i) EXPECT_TRUE(at::equal(leaves[i].grad(), first[i]));
+    loss.backward();
+    for (size_t i = 0; i < leaves.size(); ++i) {
+      EXPECT_TRUE(at::equal(leaves[i].grad(), 2 * first[i])) << i;
+      leaves[i].mutable_grad() = Tensor();
+    }
+  }
+}
+
 TEST(CrossEntropy, LossesWithoutGradientsAreTheSame) {
   at::manual_seed(6);
   const auto x = at::randn({90, 8}), weight = at::randn({300, 8});
