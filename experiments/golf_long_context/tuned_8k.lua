@@ -4,7 +4,7 @@
 --
 -- The plan: (1) probe every number of tokens a step in every number of micro-batches; the fastest split is taken for
 -- each. (2) Runs of the full budget with one seed, by stages: tokens a step, then the rates, then the warm-down; each
--- starts from the best of the one before. (3) The winner, the untuned hybrid and the baseline with all seeds, compared.
+-- starts from the best of the one before. (3) The winner, the untuned hybrid and the baseline with other seeds, compared.
 -- The rule: the lowest val_bpb of the artifact wins a stage if it is more than `margin` below the setting in hand.
 local gamut = require "gamut"
 local comparison = require "golf.comparison"
@@ -13,6 +13,7 @@ local tuning = require "golf.tuning"
 local variants = require "golf.variants"
 
 local config = gamut.train.config "tuned_8k.yaml":plain()
+config.contexts = { config.context }
 local settings = variants.shared_settings(config)
 
 local found
@@ -20,7 +21,7 @@ local function after(plan) found = page.write(plan.folder, plan:all_cells(), "Go
 
 local best, batches = tuning.run(config, settings, after)
 
--- All seeds of the winner, of the hybrid as it was and of the baseline; what the stages ran is not run again.
+-- The winner, the hybrid as it was and the baseline, by seeds that had no part in the choice.
 local reference = { name = config.reference, architecture = config.reference, like = config.reference }
 local untuned = { name = config.architecture, architecture = config.architecture, like = config.architecture }
 local final = variants.cells(config, { reference, untuned })
@@ -30,7 +31,7 @@ end
 local plan = gamut.study.plan { cells = final }
 plan:run { after = after }
 print("\n" .. page.text(found))
-print(("Chosen: %s, %d micro-batches"):format(tuning.name(best), batches[best.tokens].accumulate))
+print(("Chosen: %s, accumulate %d"):format(tuning.name(best), batches[best.tokens].accumulate))
 local done = plan:cells()
 local differences = comparison.of(done, { figure = "val_bpb", reference = config.reference })
 for _, difference in ipairs(comparison.of(done, { figure = "val_bpb", reference = config.architecture })) do

@@ -69,7 +69,8 @@ testing.test("probes.json keeps every step time and the last schedule of each mo
   local path = os.tmpname()
   probe_store.add(path, "probes", { entry { step_ms = 1.0 } })
   probe_store.add(path, "probes", { entry { step_ms = 2.0 } })
-  probe_store.add(path, "schedules", { { context = 8, architecture = "a", steps = 1 }, { context = 9, architecture = "a", steps = 2 } }, true)
+  local first = { { context = 8, architecture = "a", steps = 1 }, { context = 9, architecture = "a", steps = 2 } }
+  probe_store.add(path, "schedules", first, true)
   probe_store.add(path, "schedules", { { context = 8, architecture = "a", steps = 3 } }, true)
   local saved = probe_store.read(path)
   os.remove(path)
@@ -116,14 +117,14 @@ testing.test("seeds: the difference, its interval and both tests, of finished ru
 end)
 
 testing.test("a stage of the sweep varies one setting and keeps the one in hand first", function()
-  local config = { contexts = { 8192 }, architecture = "hybrid", tokens = { 196608, 393216, 524288 } }
+  local config = { context = 8192, architecture = "hybrid", tokens = { 196608, 393216, 524288 } }
   local list = tuning.candidates(tuning.start(config), "tokens", config.tokens)
   testing.equal(list, {
     { tokens = 393216, rate = 1.0, warmdown = 0.36 }, { tokens = 196608, rate = 1.0, warmdown = 0.36 },
     { tokens = 524288, rate = 1.0, warmdown = 0.36 },
   })
   testing.equal(tuning.name(list[2]), "196608_tokens_rate_1_warmdown_0.36")
-  config = { contexts = { 64 }, architecture = "hybrid", tokens = { 512, 1024 } }
+  config = { context = 64, architecture = "hybrid", tokens = { 512, 1024 } }
   testing.equal(tuning.start(config), { tokens = 512, rate = 1.0, warmdown = 0.36 })
 end)
 

@@ -18,10 +18,10 @@ local tuning = {}
 
 ---Where the sweep starts: the published batch, or the first that is tried where that is not among them, at the study's
 ---rates and by its rule.
----@param config table contexts, architecture, tokens
+---@param config table context, architecture, tokens
 ---@return golf.Point
 function tuning.start(config)
-  local known, tokens = published(config.contexts[1], config.architecture), config.tokens[1]
+  local known, tokens = published(config.context, config.architecture), config.tokens[1]
   for _, tried in ipairs(config.tokens) do
     if known and known.train_batch_tokens == tried then tokens = tried end
   end
@@ -71,15 +71,15 @@ end
 
 ---Probes every number of tokens a step with every number of micro-batches. Fewer, larger micro-batches fill the kernels
 ---better and take more memory; those that fail are out.
----@param config table contexts, of which the first counts, architecture, tokens, accumulate, probe
+---@param config table context, architecture, tokens, accumulate, probe
 ---@param settings table of every run
 ---@return table<integer, {accumulate: integer, step_ms: number}> the fastest for each number of tokens
 function tuning.batches(config, settings, folder)
   local runs = {}
   for _, tokens in ipairs(config.tokens) do
-    for _, accumulate in ipairs(divisors(tokens, config.accumulate, config.contexts[1])) do
+    for _, accumulate in ipairs(divisors(tokens, config.accumulate, config.context)) do
       runs[#runs + 1] = {
-        context = config.contexts[1], architecture = ("%s_%d_tokens_in_%d"):format(config.architecture, tokens, accumulate),
+        context = config.context, architecture = ("%s_%d_tokens_in_%d"):format(config.architecture, tokens, accumulate),
         settings = cells.merged(settings, { model = { architecture = config.architecture } }),
         tokens = tokens, accumulate = accumulate,
       }
@@ -120,11 +120,11 @@ function tuning.name(point)
 end
 
 ---The cell of a point and a seed.
----@param config table contexts, architecture
+---@param config table context, architecture
 ---@return table
 function tuning.cell(config, point, batch, settings, seed)
   return cells.cell {
-    context = config.contexts[1], seed = seed, architecture = config.architecture,
+    context = config.context, seed = seed, architecture = config.architecture,
     variant = config.architecture .. "_" .. tuning.name(point), settings = tuning.settings(point, batch, settings),
   }
 end
@@ -136,7 +136,7 @@ local function stage(self, axis, values)
     local batch = self.batches[point.tokens]
     if batch then
       points[#points + 1] = point
-      made[#made + 1] = tuning.cell(self.config, point, batch, self.settings, self.config.seeds[1])
+      made[#made + 1] = tuning.cell(self.config, point, batch, self.settings, self.config.seed)
     end
   end
   local plan = gamut.study.plan { cells = made }
@@ -154,7 +154,7 @@ end
 
 ---Probes, then all stages; every run is a cell of the study that is being run, so the same command goes on where it
 ---was cut off. Ends the process with --dry-run, or where a stage has no result.
----@param config table contexts, architecture, tokens, accumulate, rate, warmdown, margin, seeds, probe
+---@param config table context, architecture, seed, tokens, accumulate, rate, warmdown, margin, probe
 ---@param settings table of every run
 ---@param after fun(plan: gamut.study.Plan)
 ---@return golf.Point best, table<integer, table> batches
