@@ -81,6 +81,68 @@ test("the table says how many of a group count, and the spread as finely as the 
   equal(one.rows, {{64, "2 of 3", "1.6000 ± 0.1414"}, {32, "0 of 1"}})
 end)
 
+local cells = require "gamut.study.cell"
+local folder = os.tmpname()
+os.remove(folder)
+local script = os.getenv "GAMUT_SOURCE" .. "/experiments/quickstart/train.lua"
+
+local function planned(given)
+  given.script = given.script or script
+  return cells.new(given, folder, "."):refresh()
+end
+
+test("a cell is checked, and has labels and a title", function()
+  local one = planned{name = "a.1", settings = {seed = 1, model = {width = 8}, layers = {"gdn"}}}
+  equal({one.title, one.labels, one.status, one.dir}, {"a.1", {seed = 1}, "planned", folder .. "/a.1"})
+  raises(function() planned{name = "a/b"} end, "letters, digits")
+  raises(function() planned{name = "..", settings = {}} end, "letters, digits")
+  raises(function() planned{name = "a", sript = 1} end, "did you mean `script`")
+  raises(function() planned{name = "a", labels = {width = {8}}} end, "the label width is a table")
+  raises(function() planned{name = "a", script = "none.lua"} end, "there is no script ./none.lua")
+end)
+
+local system = require "gamut.native.system"
+
+local function with_record(name, record)
+  system.make_directories(folder .. "/" .. name)
+  system.write_file(folder .. "/" .. name .. "/run.json", type(record) == "string" and record or json.encode(record))
+  return planned{name = name}
+end
+
+test("what a folder holds tells how a cell stands", function()
+  local done = with_record("done", {status = "finished", steps = 5, seconds = 2.5, results = {bpb = 1.25}})
+  equal({done.status, done.seconds, done:figure "bpb", done:figure "steps"}, {"finished", 2.5, 1.25, 5})
+  equal({with_record("failed", {status = "failed"}).status, with_record("cut", {status = "running"}).status}, {"failed", "interrupted"})
+  equal(with_record("broken", '{"status": "fin').status, "interrupted") -- the run's own check says what is damaged
+  local lock <close> = system.lock_folder(folder .. "/cut")
+  equal({lock ~= nil, planned{name = "cut"}.status, planned{name = "cut"}.holder}, {true, "running", "another process"})
+end)
+
+test("a figure that is no result is the last value of a metric", function()
+  local one = with_record("metrics", {status = "stopped"})
+  system.write_file(one.dir .. "/metrics.jsonl", '{"step":1,"val_loss":3.0}\n{"step":2,"val_loss":2.5}\n')
+  equal({one:figure "val_loss", one:figure "nothing"}, {2.5})
+  equal(one:series().val_loss, {step = {1, 2}, value = {3.0, 2.5}})
+end)
+
+local process = require "gamut.native.process"
+
+test("a claim has one holder, who is named, and ends with its block", function()
+  local path = folder .. "/claimed"
+  equal(process.holder(path), nil)
+  do
+    local claim <close> = process.claim(path)
+    testing.is_true(claim)
+    local second, holder = process.claim(path)
+    equal(second, nil)
+    testing.is_true(holder:match "^process %d+ on .", holder)
+    equal(process.holder(path), holder)
+  end
+  equal(process.holder(path), nil)
+end)
+
+os.execute(("rm -r '%s'"):format(folder))
+
 local text_table = require "gamut.report.text_table"
 
 test("columns of a text table stand under one another, whatever their bytes", function()

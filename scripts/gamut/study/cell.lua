@@ -27,8 +27,24 @@ local FIELDS = {
   name = "string", script = "string", settings = "table?", labels = "table?", title = "string?", seconds = "number?",
 }
 
+local function is_scalar(value) return type(value) ~= "table" end
+
+-- Settings of one value each, where the author gave no labels.
+local function scalars(settings_of_cell)
+  local labels = {}
+  for name, value in pairs(settings_of_cell) do
+    if is_scalar(value) and value ~= json.null then labels[name] = value end
+  end
+  return labels
+end
+
 local function check_cell(given)
   check("a cell of a study", given, FIELDS)
+  for name, value in pairs(given.labels or {}) do
+    if not is_scalar(value) then
+      error(("cell %s: the label %s is a table; a label is a number, a text or a boolean"):format(given.name, name), 0)
+    end
+  end
   if not given.name:match "^[%w_][%w_.+-]*$" then
     error(("a cell's name is that of its folder: letters, digits and `_.+-`, not %q"):format(given.name), 0)
   end
@@ -41,7 +57,7 @@ local function new(given, folder, script_dir)
   if not system.exists(script) then error(("cell %s: there is no script %s"):format(given.name, script), 0) end
   local self = setmetatable({
     name = given.name, title = given.title or given.name, dir = folder .. "/" .. given.name, script = script,
-    settings = given.settings or {}, labels = given.labels or given.settings or {}, estimate = given.seconds,
+    settings = given.settings or {}, labels = given.labels or scalars(given.settings or {}), estimate = given.seconds,
   }, Cell)
   self.words = settings.words(self.settings)
   return self
