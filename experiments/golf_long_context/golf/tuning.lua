@@ -28,7 +28,7 @@ function tuning.start(config)
   return { tokens = tokens, rate = 1.0, warmdown = 0.36 }
 end
 
-tuning.STAGES = { "tokens", "rate", "warmdown" }
+local STAGES = { "tokens", "rate", "warmdown" }
 
 ---`point` with other values on one axis, the point itself first.
 ---@param point golf.Point
@@ -108,6 +108,8 @@ function tuning.settings(point, batch, settings)
   return cells.merged(settings, {
     train_batch_tokens = point.tokens, accumulate = batch.accumulate, embed_lr = plain.embed_lr * point.rate,
     matrix_lr = plain.matrix_lr * point.rate, scalar_lr = plain.scalar_lr * point.rate,
+    -- Shared by the micro-batches: validation goes by the same batches as before.
+    val_batch_tokens = plain.val_batch_tokens * batch.accumulate // plain.accumulate,
     momentum = { warmup_steps = derived.momentum_warmup }, warmdown_steps = derived.warmdown,
   })
 end
@@ -129,10 +131,25 @@ function tuning.cell(config, point, batch, settings, seed)
   }
 end
 
+-- The scores of a stage. One that another process still works at must be known before anything is chosen.
+local function scores_of(plan, points)
+  local scored, is_running = {}, false
+  for i, cell in ipairs(plan:cells()) do
+    local score = cell.status == "finished" and cell:figure "val_bpb" or nil
+    scored[i], is_running = { point = points[i], score = score }, is_running or cell.status == "running"
+    print(("  %-48s %s"):format(tuning.name(points[i]), score and ("%.4f"):format(score) or cell.status))
+  end
+  if is_running then
+    print "The stage is decided when all of its runs are done; the same command goes on then."
+    plan:finish()
+  end
+  return scored
+end
+
 -- Runs the candidates of one stage and gives the point that goes on.
-local function stage(self, axis, values)
+local function stage(self, axis)
   local points, made = {}, {}
-  for _, point in ipairs(tuning.candidates(self.point, axis, values)) do
+  for _, point in ipairs(tuning.candidates(self.point, axis, self.config[axis])) do
     local batch = self.batches[point.tokens]
     if batch then
       points[#points + 1] = point
@@ -140,16 +157,19 @@ local function stage(self, axis, values)
     end
   end
   local plan = gamut.study.plan { cells = made }
-  if not plan:run { after = self.after } and plan.dry_run then plan:finish() end
-  local scored = {}
-  for i, cell in ipairs(plan:cells()) do
-    scored[i] = { point = points[i], score = cell.status == "finished" and cell:figure "val_bpb" or nil }
-    print(("  %-48s %s"):format(tuning.name(points[i]), scored[i].score and ("%.4f"):format(scored[i].score) or cell.status))
-  end
-  local best = tuning.select(scored, self.config.margin)
+  plan:run { after = self.after }
+  if plan.dry_run then plan:finish() end
+  local best = tuning.select(scores_of(plan, points), self.config.margin)
   if not best then plan:finish() end
   print(("%s: going on with %s"):format(format.title(axis), tuning.name(best)))
   return best
+end
+
+local function state_plan(self)
+  local config = self.config
+  print(("Probes of %d batches in up to %d splits each, then stages from %s: %d settings of tokens, %d of rate, %d of "
+    .. "warmdown. Another setting has to be more than %g bits per byte better."):format(#config.tokens, #config.accumulate,
+    tuning.name(self.point), #config.tokens, #config.rate, #config.warmdown, config.margin))
 end
 
 ---Probes, then all stages; every run is a cell of the study that is being run, so the same command goes on where it
@@ -160,8 +180,9 @@ end
 ---@return golf.Point best, table<integer, table> batches
 function tuning.run(config, settings, after)
   local self = { config = config, settings = settings, after = after, point = tuning.start(config) }
+  state_plan(self)
   self.batches = tuning.batches(config, settings, gamut.study.folder())
-  for _, axis in ipairs(tuning.STAGES) do self.point = stage(self, axis, config[axis]) end
+  for _, axis in ipairs(STAGES) do self.point = stage(self, axis) end
   return self.point, self.batches
 end
 
