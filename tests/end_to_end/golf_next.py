@@ -61,6 +61,8 @@ def check_step_times():
         check(probe["machine"]["kind"] == "cpu" and probe["machine"]["threads"] >= 1 and probe["measured"], probe)
         check("embed_lr=0.05" in probe["settings"] and "train_batch_tokens=64" in probe["settings"], probe)
         check(f"{probe['step_ms']:.1f}" in text, text)
+        weights = list(pathlib.Path("times/probes", probe["name"]).rglob("*.safetensors"))
+        check(not weights, f"a probe's weights are kept: {weights}")
     check("step time of" not in run("step_times.lua", "times", *words), "kept step times were measured again")
     again = run("step_times.lua", "times", *words, "contexts=[16]", "architectures=[hybrid]", "run.precision=float32")
     check("hybrid at 16 is measured again: precision was left out and is float32" in again, again)

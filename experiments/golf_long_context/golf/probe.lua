@@ -4,8 +4,10 @@
 -- <study>/probes.json and used again as long as machine, program and settings are the same.
 local gamut = require "gamut"
 local check = require "gamut.options"
+local checkpoint = require "gamut.native.checkpoint"
 local context = require "gamut.train.context"
 local json = require "gamut.native.json"
+local list_directory = require("gamut.native.report").list_directory
 local machine = require "gamut.train.machine"
 local process = require "gamut.native.process"
 local rescaling = require "golf.rescaling"
@@ -86,6 +88,14 @@ local function wanted(run, options)
   return entry, settings
 end
 
+-- Nothing goes on from a probe, and the weights and moments of a large model are hundreds of megabytes.
+local function remove_weights(dir)
+  for _, saved in ipairs(checkpoint.list(dir .. "/checkpoints")) do
+    for _, name in ipairs(list_directory(saved.path)) do os.remove(saved.path .. "/" .. name) end
+    os.remove(saved.path)
+  end
+end
+
 -- Fills in the figures of a probe that was run; nil and why where it gave none.
 local function finish_entry(entry, cell)
   if cell.status ~= "finished" then return nil, cell.error end
@@ -93,6 +103,7 @@ local function finish_entry(entry, cell)
   if not timed then return nil, reason end
   entry.step_ms, entry.first_step, entry.last_step = timed.step_ms, timed.first, timed.last
   entry.measured = os.date "!%Y-%m-%dT%H:%M:%SZ"
+  remove_weights(cell.dir)
   return entry
 end
 
