@@ -33,6 +33,7 @@ function Scope:close() end
 ---@field train table
 ---@field eval table
 ---@field report table
+---@field statistics table
 ---@field study table
 ---@field testing table
 ---@field json table
