@@ -168,7 +168,7 @@ end
 local function run_probes(folder, cells, may_fail)
   local plan = gamut.study.plan { folder = folder, cells = cells }
   if is_done(plan, plan:run(), may_fail) then return plan:cells() end
-  print "The runs need all of these first."
+  print "What follows needs all of these."
   plan:finish()
 end
 
