@@ -48,6 +48,12 @@ refuses "is not trained from text" tokenizer train bytes input=texts output=x.mo
 refuses "there is no text to train on" tokenizer train sentencepiece input=texts/c.txt output=x.model
 [ ! -e x.model ] || fail "a refused training left a file"
 
+if [ -x "$(dirname "$GAMUT")/gamut-parquet-text" ]; then
+  parquet=(tokenizer train sentencepiece input="$GAMUT_SOURCE/tests/data/text/documents.parquet" vocab_size=300)
+  says "Wrote d.model" "${parquet[@]}" output=d.model long_documents=split
+  refuses "has no column of text" "${parquet[@]}" output=e.model field=nothing
+fi
+
 # ---- text
 printf 'the preson, 12 times\nand the loming \xc3\xa9' >text.txt
 for ids in ids.bin ids.txt; do
