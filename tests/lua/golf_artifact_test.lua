@@ -289,6 +289,10 @@ test("files that are not what they should be are refused in words, and nothing i
     function(object) object.passthrough["tok_emb.weight"] = gamut.ones { 2 } end)
   refused_change("is said to have been int7",
     function(object) object.passthrough_orig_dtypes["blocks.0.mixer.A_log"] = "int7" end)
+  refused_change("the numbers of tok_emb.weight do not lie in a row",
+    function(object) object.quantized["tok_emb.weight"] = gamut.ones({ 1, 1 }, { dtype = "int8" }):expand { 1024, 192 } end)
+  refused_change("the numbers of skip_weights do not lie in a row",
+    function(object) object.passthrough.skip_weights = gamut.ones { 1 }:expand { 1 << 40 } end)
   refused_change("missing (1): skip_weights", function(object) object.passthrough.skip_weights = nil end)
   refused_change("unexpected (1): extra", function(object) object.passthrough.extra = gamut.ones { 2 } end)
   refused_change("skip_weights is [1, 192] here and [2] in what is loaded",

@@ -62,8 +62,7 @@ class Writer {
       put(slot);
     }
   }
-  // Refers back to an object that was written before. Otherwise the next one to be remembered is
-  // this one, or, for containers, the one that their instructions make.
+  // Refers back to an object that the memo has; false: it is yet to be written.
   template <class Key>
   bool recall(std::unordered_map<Key, uint32_t>& memo, const Key& key) {
     const auto known = memo.find(key);
@@ -103,6 +102,8 @@ class Writer {
 
   // An object of its own, remembered and never asked for.
   void write_text(const std::string& text) {
+    GAMUT_CHECK(text.size() <= UINT32_MAX, "a text to save has ", text.size(),
+                " bytes; protocol 2 of Python's pickles takes 4 GiB at most");
     put(Opcode::binunicode);
     put(static_cast<uint32_t>(text.size()));
     result_.bytes += text;
@@ -168,9 +169,13 @@ class Writer {
     if (size == 0) return put(Opcode::empty_tuple);
     if (size > 3) put(Opcode::mark);
     for (const auto& item : tuple.items) save(*item);
+    objects_.emplace(identity, remembered_);
+    end_tuple(size);
+  }
+  // Of the items above, those from the mark on where there are more than three.
+  void end_tuple(size_t size) {
     constexpr Opcode kShort[] = {Opcode::tuple1, Opcode::tuple2, Opcode::tuple3};
     put(size > 3 ? Opcode::tuple : kShort[size - 1]);
-    objects_.emplace(identity, remembered_);
     remember();
   }
 
@@ -244,9 +249,7 @@ class Writer {
     if (numbers.empty()) return put(Opcode::empty_tuple);
     if (numbers.size() > 3) put(Opcode::mark);
     for (const int64_t number : numbers) save_integer(number);
-    constexpr Opcode kShort[] = {Opcode::tuple1, Opcode::tuple2, Opcode::tuple3};
-    put(numbers.size() > 3 ? Opcode::tuple : kShort[numbers.size() - 1]);
-    remember();
+    end_tuple(numbers.size());
   }
 
   // The persistent id ("storage", type, key, location, elements).

@@ -119,6 +119,11 @@ local function check_scale(name, integers, scale)
   return nil
 end
 
+-- A view may repeat a few bytes to any size.
+local function check_own_numbers(refuse, name, tensor)
+  if not tensor:is_contiguous() then refuse(("the numbers of %s do not lie in a row"):format(name)) end
+end
+
 ---Refuses what a file may hold and `dequantize` cannot use. Returns its argument.
 ---@param path string begins the message
 ---@param quantized golf.Quantized
@@ -130,11 +135,14 @@ function quantization.check(path, quantized)
     local name = entry[1]
     local reason = check_scale(name, entry[2], quantized.scales[name])
     if reason then refuse(reason) end
+    check_own_numbers(refuse, name, entry[2])
+    check_own_numbers(refuse, name, quantized.scales[name])
     if not FLOATS[quantized.dtypes[name]] then refuse(("%s has no dtype to become again"):format(name)) end
     large[name] = true
   end
   for _, entry in ipairs(quantized.passthrough) do
     if large[entry[1]] then refuse(("%s is there both as integers and as it was"):format(entry[1])) end
+    check_own_numbers(refuse, entry[1], entry[2])
     small[entry[1]] = true
   end
   for _, map in ipairs { quantized.scales, quantized.dtypes } do
