@@ -123,7 +123,8 @@ def compare_gradients(title, ours, theirs, worst):
 
 def compare(chosen, architecture, folder):
     """Whether both sides agree within the bounds."""
-    print(f"{architecture}, {chosen.precision}, twin in {chosen.twin}: {chosen.steps} steps of {chosen.accumulate} x "
+    types = "the same types" if chosen.precision == "bfloat16" and chosen.twin == "float32" else chosen.twin
+    print(f"{architecture}, {chosen.precision}, twin in {types}: {chosen.steps} steps of {chosen.accumulate} x "
           f"{chosen.sequences} x {chosen.context} tokens, seed {chosen.seed}", flush=True)
     ours, model = run_ours(chosen, architecture, folder), make_twin(chosen, architecture)
     equal = compare_weights(model, ours["start"])
