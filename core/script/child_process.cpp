@@ -147,6 +147,7 @@ pid_t start(const ChildRequest& request, const std::vector<Stream>& streams) {
   sigemptyset(&stops);
   sigaddset(&stops, SIGINT);
   sigaddset(&stops, SIGTERM);
+  sigaddset(&stops, SIGHUP);
   sigprocmask(SIG_BLOCK, &stops, &before);
   const Setup setup{getpid(),
                     null.get(),

@@ -37,12 +37,13 @@ int64_t now() {
 // Everything here is safe in a handler; lua_sethook is meant to be called from one.
 void on_signal(int signal) {
   const int64_t at = now();
+  const int wish = signal == SIGHUP ? SIGTERM : signal;
   int none = 0;
-  const bool again = !noted.compare_exchange_strong(none, signal);
+  const bool again = !noted.compare_exchange_strong(none, wish);
   if (!again) noted_at = at;
   if (again && at - noted_at < kSameWish) return;
   const pid_t sent_on = child;
-  if (sent_on > 0) kill(sent_on, signal);
+  if (sent_on > 0) kill(sent_on, wish);
   if (again) {
     std::signal(signal, SIG_DFL);
     std::raise(signal);
@@ -82,6 +83,9 @@ void handle_signals(lua_State* L, OnSignal how) {
   action.sa_flags = SA_NODEFER;  // so that the second press gets through while the first is handled
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  struct sigaction hangup = {};
+  sigaction(SIGHUP, nullptr, &hangup);
+  if (hangup.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);  // ignored under nohup
 }
 
 void forward_signals(pid_t to) {

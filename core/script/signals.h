@@ -14,8 +14,9 @@ enum class OnSignal {
   note,   // the script asks gamut.interrupted() and ends in its own time: run
 };
 
-// Handles SIGINT and SIGTERM from here on. A second one ends the process at once; one that follows
-// within half a second is the same wish, told by the terminal and by a parent or a scheduler, too.
+// Handles SIGINT, SIGTERM and, as a SIGTERM, the SIGHUP of a terminal that was closed. A second one
+// ends the process at once; one that follows within half a second is the same wish, told by the
+// terminal and by a parent or a scheduler, too.
 void handle_signals(lua_State* L, OnSignal mode);
 
 // Sends on what arrives to that child, which answers it; 0: to none.

@@ -56,15 +56,24 @@ def record(folder, cell):
     return json.loads(pathlib.Path(folder, cell, "run.json").read_text())
 
 
+def parent_of(pid):
+    try:
+        return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    except OSError:
+        return None
+
+
 def child_of(process):
-    return int(pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
+    children = [int(name) for name in os.listdir("/proc") if name.isdigit() and parent_of(name) == process.pid]
+    check(len(children) == 1, f"a study with the children {children}")
+    return children[0]
 
 
 def is_alive(pid):
     """A zombie that nobody collects has ended, too."""
     try:
         return ") Z " not in pathlib.Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
+    except OSError:
         return False
 
 

@@ -63,21 +63,29 @@ TEST(ChildProcess, ItIgnoresThatNobodyReadsItsOutput) {
   EXPECT_EQ(run_child(shell("trap '' 0; kill -PIPE $$; exit 3")).exit_code, 3);
 }
 
-// From another process, while the child runs, so that it passes through this one's handler.
-void expect_passed_on(int signal) {
+// The shell sends us `sent` while it runs, and ends with 40 when `arrives` comes back to it.
+void expect_passed_on(int sent, int arrives, const char* name) {
   clear_interrupt();
-  const pid_t us = getpid();
-  const std::string line = c10::str("trap 'exit 40' ", signal, "; kill -", signal, " ", us,
+  const std::string line = c10::str("trap 'exit 40' ", arrives, "; kill -", sent, " ", getpid(),
                                     "; for i in $(seq 200); do sleep 0.05; done");
   EXPECT_EQ(run_child(shell(line)).exit_code, 40);
-  EXPECT_STREQ(interrupted(), signal == SIGINT ? "SIGINT" : "SIGTERM");
+  EXPECT_STREQ(interrupted(), name);
   clear_interrupt();
 }
 
 TEST(ChildProcess, SignalsReachIt) {
   handle_signals(nullptr, OnSignal::note);
-  expect_passed_on(SIGTERM);
-  expect_passed_on(SIGINT);
+  expect_passed_on(SIGTERM, SIGTERM, "SIGTERM");
+  expect_passed_on(SIGINT, SIGINT, "SIGINT");
+  expect_passed_on(SIGHUP, SIGTERM, "SIGTERM");
+}
+
+TEST(Signals, HangingUpIsIgnoredWhereItWas) {
+  std::signal(SIGHUP, SIG_IGN);
+  handle_signals(nullptr, OnSignal::note);
+  std::raise(SIGHUP);
+  EXPECT_EQ(interrupted(), nullptr);
+  std::signal(SIGHUP, SIG_DFL);
 }
 
 // A terminal and a parent both tell of one Ctrl-C.
