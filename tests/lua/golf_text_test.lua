@@ -42,7 +42,8 @@ local function second_process()
 package.path = %q
 local written = print
 function print(line) if line:find "; waiting for it" then written "waiting for it" io.stdout:flush() end end
-require("golf.text").prepare(%q, %q, {vocab_size = 320, validation = 0.2, seed = 3, field = "text", exclude = "", trainer = {}})
+local settings = {vocab_size = 320, validation = 0.2, seed = 3, field = "text", exclude = "", trainer = {}}
+require("golf.text").prepare(%q, %q, settings)
 written "done"
 ]]):format(package.path, source, folder))
   return path
@@ -86,8 +87,12 @@ testing.test("text: a call that was cut off between the two goes on, to the same
 end)
 
 testing.test("text: other settings, another text and a changed one are refused", function()
-  testing.raises(function() text.prepare(source, folder, settings{vocab_size = 330}) end, "vocab_size = 320, and now it is 330")
-  testing.raises(function() text.prepare(source, folder, settings{trainer = {split_digits = false}}) end, "trainer = {}")
+  local function refused(changes, message)
+    testing.raises(function() text.prepare(source, folder, settings(changes)) end, message)
+  end
+  refused({vocab_size = 330}, "vocab_size = 320, and now it is 330")
+  refused({trainer = {split_digits = false}}, "trainer = {}")
+  refused({exclude = "01"}, "exclude = nothing, and now it is 01")
   testing.raises(function() text.prepare(source .. "/01.txt", folder, settings()) end, "text = " .. source)
   write_document(41)
   testing.raises(function() text.prepare(source, folder, settings()) end, "files were added, removed or written to")

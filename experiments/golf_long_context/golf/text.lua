@@ -15,7 +15,8 @@ local data, study = gamut.data, gamut.study
 local text = {}
 
 local SETTINGS = {
-  exclude = "string", field = "string", seed = "integer", validation = "number", vocab_size = "integer", trainer = "table",
+  exclude = "string", field = "string", seed = "integer", validation = "number", vocab_size = "integer",
+  trainer = "table",
 }
 
 -- The path of the text that is meant; "default" is what Debian's packages of documentation install.
@@ -23,8 +24,8 @@ local function find(path)
   if path ~= "default" then return path end
   local folder, package = data.default_text { "linux-doc", "perl-doc" }
   if package ~= "linux-doc" then
-    print(("Debian's linux-doc is not on this machine, so the text of %s takes its place: less of it, and other losses.")
-      :format(package))
+    print(("Debian's linux-doc is not on this machine, so the text of %s takes its place: less of it, and "
+      .. "other losses."):format(package))
   end
   return folder
 end
@@ -42,20 +43,20 @@ local function plan_of(path, settings)
 end
 
 local function shown(value)
-  return type(value) == "table" and json.encode(value) or tostring(value)
+  return type(value) == "table" and json.encode(value) or value == "" and "nothing" or tostring(value)
 end
 
 -- Refuses a folder that was made from something else. Text that is gone since cannot have changed.
 local function compare(folder, before, now)
   for _, key in ipairs { "text", "exclude", "vocab_size", "validation", "seed", "field", "trainer" } do
     if shown(before[key]) ~= shown(now[key]) then
-      error(("the tokenizer and shards in %s were made with %s = %s, and now it is %s; go on with that, or begin another study (--run-dir)")
-        :format(folder, key, shown(before[key]), shown(now[key])), 0)
+      error(("the tokenizer and shards in %s were made with %s = %s, and now it is %s; go on with that, or begin "
+        .. "another study (--run-dir)"):format(folder, key, shown(before[key]), shown(now[key])), 0)
     end
   end
   if now.fingerprint and now.fingerprint ~= before.fingerprint then
-    error(("the text in %s changed since the tokenizer and shards in %s were made of it: files were added, removed or written to; "
-      .. "begin another study with it (--run-dir)"):format(now.text, folder), 0)
+    error(("the text in %s changed since the tokenizer and shards in %s were made of it: files were added, removed "
+      .. "or written to; begin another study with it (--run-dir)"):format(now.text, folder), 0)
   end
 end
 
@@ -75,8 +76,9 @@ end
 local function need_both_sides(manifest, path)
   local train, val = manifest.splits.train, manifest.splits.val
   if train and val then return train, val end
-  error(("%s has %d documents, and all of them fell to one side of the split; whole documents are held out, so give more of them "
-    .. "(a file each, or lines of JSON), or another share or seed of the validation"):format(path, (train or val).documents), 0)
+  error(("%s has %d documents, and all of them fell to one side of the split; whole documents are held out, so give "
+    .. "more of them (a file each, or lines of JSON), or another share or seed of the validation")
+    :format(path, (train or val).documents), 0)
 end
 
 -- Another node or command that has the same folder may be at work in it, and then has done it all.
@@ -129,8 +131,9 @@ function text.named(config)
   for _, key in ipairs { "data", "tokenizer" } do
     local path = config[key]
     if begins and path ~= "bytes" and not system.exists(path) then
-      context.refuse(("there is no %s. `gamut data fetch fineweb_sp1024 out=data` gets the published shards and their tokenizer; "
-        .. "others are named by data=FOLDER tokenizer=MODEL, and study.lua takes raw text, too: text=PATH"):format(path))
+      context.refuse(("there is no %s. `gamut data fetch fineweb_sp1024 out=data` gets the published shards and "
+        .. "their tokenizer; others are named by data=FOLDER tokenizer=MODEL, and study.lua takes raw text, too: "
+        .. "text=PATH"):format(path))
     end
   end
   return { data = config.data, tokenizer = config.tokenizer }
@@ -140,15 +143,16 @@ end
 ---@param path string a file or folder of documents (.txt, .md, .rst, .pod, JSON lines, also .gz, Parquet), or
 ---  "default": the text of Debian's linux-doc, else of perl-doc
 ---@param folder string
----@param settings {exclude: string, vocab_size: integer, validation: number, seed: integer, field: string, trainer: table}
----  exclude: beginnings of names of files that are left out; validation: share of the documents held out; seed: of that
----  choice and of the order of documents; field: of JSON lines, the column of Parquet; trainer: options of `gamut tokenizer train sentencepiece` over the study's
+---@param settings {exclude: string, vocab_size: integer, validation: number, seed: integer, field: string,
+---  trainer: table} exclude: beginnings of names of files that are left out; validation: share of the documents held
+---  out; seed: of that choice and of the order of documents; field: of JSON lines, the column of Parquet; trainer:
+---  options of `gamut tokenizer train sentencepiece` over the study's
 ---@return {data: string, tokenizer: string} as of `paths`
 function text.prepare(path, folder, settings)
   check("golf.text", settings, SETTINGS)
   path = find(path)
   system.make_directories(folder)
-  local claim = claimed(folder)
+  local claim = claimed(folder) or end_if_interrupted() -- while it waited
   local _ <close> = finally(function()
     claim:release()
     end_if_interrupted()

@@ -23,7 +23,9 @@ function corpus.default_text(packages)
   packages = packages or {"perl-doc", "linux-doc"}
   for _, package in ipairs(packages) do
     local default = DEFAULTS[package]
-    if not default then error(("data.default_text knows perl-doc and linux-doc, not %s"):format(tostring(package)), 2) end
+    if not default then
+      error(("data.default_text knows perl-doc and linux-doc, not %s"):format(tostring(package)), 2)
+    end
     local found = native.glob(default.pattern)
     if #found > 0 then return found[1]:match(default.folder), package end
   end

@@ -8,6 +8,7 @@
 -- unpacked_bytes =}.
 
 local gamut = require "gamut"
+local maps = require "gamut.maps"
 local native = require "gamut.native.fetch"
 local nearest = require("gamut.native.tensor").nearest
 local system = require "gamut.native.system"
@@ -29,13 +30,6 @@ local OF_URL = {
 }
 
 -- --- What was asked for -------------------------------------------------------------------------
-
-local function sorted_keys(map)
-  local keys = {}
-  for key in pairs(map) do keys[#keys + 1] = key end
-  table.sort(keys)
-  return keys
-end
 
 local function fail(message, ...) error(message:format(...), 0) end
 
@@ -66,21 +60,13 @@ local function read_settings(who, words, known)
   for _, word in ipairs(words) do
     local name, text = word:match "^([^=]+)=(.*)$"
     if not name then fail("`%s` is not of the form key=value", word) end
-    if not known[name] then fail("%s has no setting `%s`%s", who, name, did_you_mean(sorted_keys(known), name)) end
+    if not known[name] then fail("%s has no setting `%s`%s", who, name, did_you_mean(maps.keys(known), name)) end
     settings[name] = convert(name, text, known[name].default)
   end
   if not settings.out or settings.out == "" then
     fail("where to? Name a folder: gamut data fetch %s out=FOLDER", who)
   end
   return settings
-end
-
-local function merged(...)
-  local all = {}
-  for _, map in ipairs{...} do
-    for key, value in pairs(map) do all[key] = value end
-  end
-  return all
 end
 
 local function source_of(name)
@@ -105,14 +91,14 @@ end
 
 -- What comes by other means has no transfers to set.
 local function known_settings(source)
-  local known = merged(COMMON, source.options or {})
+  local known = maps.over(COMMON, source.options)
   if source.run then known.mirror, known.retries, known.wait, known.keep_archives = nil, nil, nil, nil end
   return known
 end
 
 local function help(name)
   local function print_options(options)
-    for _, key in ipairs(sorted_keys(options)) do
+    for _, key in ipairs(maps.keys(options)) do
       local default = options[key].default
       print(("  %-14s %s%s"):format(key, options[key].doc, (default == nil or default == "") and "" or (" (default %s)"):format(default)))
     end

@@ -4,6 +4,7 @@
 local codes = require "gamut.data.codes"
 local gamut = require "gamut"
 local json = require "gamut.native.json"
+local maps = require "gamut.maps"
 local native = require "gamut.native.codes"
 local prepare = require "gamut.native.prepare"
 local system = require "gamut.native.system"
@@ -30,17 +31,10 @@ local function fact(name, text, ...)
   print(("  %-12s %s"):format(name, select("#", ...) > 0 and text:format(...) or text))
 end
 
-local function sorted(map)
-  local keys = {}
-  for key in pairs(map) do keys[#keys + 1] = key end
-  table.sort(keys)
-  return keys
-end
-
 -- "weights=/a/b seed=3".
 local function in_words(map)
   local words = {}
-  for _, key in ipairs(sorted(map)) do
+  for _, key in ipairs(maps.keys(map)) do
     local value = map[key]
     words[#words + 1] = ("%s=%s"):format(key, type(value) == "table" and json.encode(value) or tostring(value))
   end
@@ -102,7 +96,7 @@ local function list_items(set, settings)
   if settings.item ~= "" then
     print ""
     local facts = set:facts(first)
-    for _, key in ipairs(sorted(facts)) do
+    for _, key in ipairs(maps.keys(facts)) do
       fact(key, "%s", type(facts[key]) == "table" and json.encode(facts[key]) or tostring(facts[key]))
     end
   end
@@ -201,14 +195,14 @@ end
 -- --- Folders -------------------------------------------------------------------------------------
 
 local function check_files(folder, files)
-  for _, name in ipairs(sorted(files)) do
+  for _, name in ipairs(maps.keys(files)) do
     local path = ("%s/%s"):format(folder, name)
     local sum = system.sha256(path)
     if sum ~= files[name].sha256 then
       fail("%s is damaged: its SHA-256 is %s, and the manifest says %s", path, sum, files[name].sha256)
     end
   end
-  fact("checksums", "right, of %d files", #sorted(files))
+  fact("checksums", "right, of %d files", #maps.keys(files))
 end
 
 local function read_manifest(folder)
@@ -259,7 +253,7 @@ local function inspect_folder(folder, settings, words)
   end
   print(("%s: the data set `%s`"):format(folder, manifest.recipe))
   fact("settings", "%s", in_words(manifest.options))
-  for _, split in ipairs(sorted(manifest.splits)) do fact(split, "%s", counts_of(manifest.splits[split])) end
+  for _, split in ipairs(maps.keys(manifest.splits)) do fact(split, "%s", counts_of(manifest.splits[split])) end
   fact("sources", "%d used, %d skipped", manifest.units.used, manifest.units.skipped)
   check_files(folder, manifest.files)
   local split = split_of(folder, manifest, settings)

@@ -190,7 +190,8 @@ end
 local function words_of(options)
   local words = {}
   for key, value in pairs(options or {}) do
-    words[#words + 1] = ("%s=%s"):format(key, math.type(value) == "float" and ("%.17g"):format(value) or tostring(value))
+    local text = math.type(value) == "float" and ("%.17g"):format(value) or tostring(value)
+    words[#words + 1] = key .. "=" .. text
   end
   table.sort(words)
   return words

@@ -68,7 +68,9 @@ function recipe.text_files(source, exclude)
   for _, name in ipairs(names) do
     if not begins_with_one(name, exclude or "") then files[#files + 1] = {path = source .. "/" .. name, name = name} end
   end
-  if #files == 0 then error(("all %d documents of %s are excluded: their names begin with %s"):format(#names, source, exclude), 0) end
+  if #files == 0 then
+    error(("all %d documents of %s are excluded: their names begin with %s"):format(#names, source, exclude), 0)
+  end
   return files
 end
 

@@ -16,7 +16,8 @@ return {
       doc = "of files (of large ones: of their parts) in the shards: by name, or by a hash of name and seed"},
   },
   items = function(settings)
-    local units = recipe.text_units{files = recipe.text_files(settings.source, settings.exclude), field = settings.field}
+    local files = recipe.text_files(settings.source, settings.exclude)
+    local units = recipe.text_units{files = files, field = settings.field}
     return settings.order == "shuffled" and splits.shuffle(units, settings.seed) or units
   end,
 }
