@@ -15,9 +15,8 @@ FileLock::FileLock(const std::filesystem::path& path, Busy busy)
     : descriptor_(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)) {
   if (descriptor_ < 0) fail("open", path, errno);
   const int how = busy == Busy::wait ? LOCK_EX : LOCK_EX | LOCK_NB;
-  int result = flock(descriptor_, how);
-  while (result != 0 && errno == EINTR) result = flock(descriptor_, how);
-  held_ = result == 0 || errno != EWOULDBLOCK;
+  const bool refused = flock(descriptor_, how) != 0 && (errno == EWOULDBLOCK || errno == EINTR);
+  held_ = !refused;
 }
 
 FileLock::~FileLock() {

@@ -17,7 +17,8 @@ class FileLock {
   FileLock(const FileLock&) = delete;
   FileLock& operator=(const FileLock&) = delete;
 
-  bool held() const { return held_; }  // false: another process has it
+  // False: another process has it, or a signal came while this one waited.
+  bool held() const { return held_; }
   // The open file. A child process that inherits it holds the lock as long as it lives, too.
   int descriptor() const { return descriptor_; }
 

@@ -3,7 +3,7 @@
 //
 //   process.run_self(words, {log = path, claim = claim}) -> {exit_code =, signal =, seconds =}
 //       words: what the program is called, then its arguments
-//   process.claim(path, {wait = false}) -> a claim, or nil and who holds it
+//   process.claim(path, {wait = false}) -> a claim, or nil and who holds it; a signal ends the wait
 //   process.holder(path) -> who holds a claim on that path, or nil
 #include <gamut/error.h>
 #include <unistd.h>
