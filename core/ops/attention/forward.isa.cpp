@@ -37,7 +37,11 @@ class Forward {
 
  private:
   void run_strip(const Strip<T>& strip) {
-    turn_rows<T>(h_.q, strip.begin, strip.end, h_.head_dim, queries_);
+    if (few_ && kElements == 1) {
+      pack_few(strip);
+    } else {
+      turn_rows<T>(h_.q, strip.begin, strip.end, h_.head_dim, queries_);
+    }
     for (int64_t i = 0; i < kRow; ++i) largest_[i] = kNoMaximum<S>, total_[i] = 0;
     const int64_t used = few_ ? 8 * attention_padded(h_.head_dim) : h_.head_dim * kRow;
     for (int64_t i = 0; i < used; ++i) sums_[i] = 0;
@@ -49,17 +53,9 @@ class Forward {
   }
 
   void run_block(const Strip<T>& strip, int64_t key, int64_t keys) {
-    multiply<T>({keys,
-                 strip.vectors,
-                 h_.head_dim / kElements,
-                 {words_of<T>(h_.k, key), word_step<T>(h_.k), 1},
-                 {queries_, kRow},
-                 scores_,
-                 kRow,
-                 scale_,
-                 false});
+    if (few_) return run_few(strip, key, keys);
+    score(strip, key, keys);
     strip.hide(key, keys, scores_);
-    if (few_) return weigh_few(strip, key, keys);
     for (int64_t v = 0; v < strip.vectors; ++v) weigh(v * kWidth, keys);
     multiply<T>({h_.head_dim,
                  strip.vectors,
@@ -70,6 +66,18 @@ class Forward {
                  kRow,
                  1,
                  true});
+  }
+
+  void score(const Strip<T>& strip, int64_t key, int64_t keys) const {
+    multiply<T>({keys,
+                 strip.vectors,
+                 h_.head_dim / kElements,
+                 {words_of<T>(h_.k, key), word_step<T>(h_.k), 1},
+                 {queries_, kRow},
+                 scores_,
+                 kRow,
+                 scale_,
+                 false});
   }
 
   // v^T from `key` on.
@@ -150,6 +158,55 @@ class Forward {
   // Of a query's result.
   S* result(int64_t query, int64_t i) const {
     return sums_ + (query * attention_padded(h_.head_dim)) + i * kWidth;
+  }
+
+  void run_few(const Strip<T>& strip, int64_t key, int64_t keys) {
+    if constexpr (kElements == 1 && sizeof(T) == sizeof(float)) {
+      for (int64_t j = 0; j < keys; j += kWidth) {
+        const int64_t count = keys - j < kWidth ? keys - j : kWidth;
+        for (int64_t i = 0; i < strip.end - strip.begin; ++i) score_keys(i, key + j, count, j);
+      }
+    } else {
+      score(strip, key, keys);
+    }
+    strip.hide(key, keys, scores_);
+    weigh_few(strip, key, keys);
+  }
+
+  // Rows of the queries as `registers` of channels; what two registers share counts in the first.
+  void pack_few(const Strip<T>& strip) {
+    if constexpr (kElements == 1) {
+      for (int64_t i = 0; i < strip.end - strip.begin; ++i) {
+        const T* const from = row_of<T>(h_.q, strip.begin + i);
+        for (int64_t r = 0; r < registers(); ++r) {
+          const int64_t known = r * kWidth - channel(r);
+          S* const to = query_row(i) + r * kWidth;
+          for (int64_t c = 0; c < kWidth; ++c) to[c] = c < known ? 0 : from[channel(r) + c];
+        }
+      }
+      for (int64_t j = 0; j < kAttentionKeys * kRow; ++j) scores_[j] = 0;
+    }
+  }
+  S* query_row(int64_t i) const {
+    return reinterpret_cast<S*>(queries_) + i * attention_padded(h_.head_dim);
+  }
+
+  // Scores of a query with one register of keys, channels in lanes: fewer products than one query a
+  // lane, most of which would be idle.
+  void score_keys(int64_t query, int64_t key, int64_t keys, int64_t row) {
+    V parts[kWidth];
+    for (int64_t j = 0; j < kWidth; ++j) {
+      const T* const k = row_of<T>(h_.k, key + (j < keys ? j : 0));
+      parts[j] = V{};
+      for (int64_t r = 0; r < registers(); ++r) {
+        parts[j] += load(query_row(query) + r * kWidth) * load(k + channel(r));
+      }
+    }
+    transpose(parts);
+    V total = {};
+    for (int64_t j = 0; j < kWidth; ++j) total += parts[j];
+    total *= scale_;
+    for (int64_t j = 0; j < keys; ++j) scores_[(row + j) * kRow + query] = total[j];
   }
 
   void weigh_few(const Strip<T>& strip, int64_t key, int64_t keys) {
