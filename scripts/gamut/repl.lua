@@ -1,6 +1,7 @@
 -- What `gamut repl` does with a line: evaluate and show, complete, help. The program edits lines.
 
 local gamut = require "gamut"
+local maps = require "gamut.maps"
 local native = require "gamut.native.tensor"
 
 local repl = {}
@@ -135,11 +136,7 @@ function repl.complete(word)
 end
 
 local function help_members(value)
-  local names = {}
-  for name in pairs(members_of(value)) do
-    if name:sub(1, 1) ~= "_" then names[#names + 1] = name end
-  end
-  table.sort(names)
+  local names = maps.keys(members_of(value), function(name) return name:sub(1, 1) ~= "_" end)
   local line = " "
   for _, name in ipairs(names) do
     if #line + #name > 98 then

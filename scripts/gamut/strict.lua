@@ -1,4 +1,5 @@
 -- A table whose missing names are errors with the nearest name, not nil.
+local maps = require "gamut.maps"
 local nearest = require("gamut.native.tensor").nearest
 
 ---@generic T : table
@@ -8,9 +9,7 @@ local nearest = require("gamut.native.tensor").nearest
 local function strict(who, members)
   return setmetatable(members, {
     __index = function(_, wanted)
-      local names = {}
-      for name in pairs(members) do names[#names + 1] = name end
-      local near = nearest(names, tostring(wanted))
+      local near = nearest(maps.keys(members), tostring(wanted))
       local hint = near[1] and ("; did you mean `%s`?"):format(near[1]) or ""
       error(("%s has no `%s`%s"):format(who, tostring(wanted), hint), 2)
     end,

@@ -5,6 +5,7 @@
 --
 -- Beside the three that were published, any list of mixers does: { layers = { "gdn", "mamba", ... }, d_model = 256 }.
 local check = require "gamut.options"
+local maps = require "gamut.maps"
 local mixers = require "golf.mixers"
 
 local architectures = {}
@@ -68,8 +69,8 @@ function architectures.resolve(given)
     error("model.d_model and model.parameters both say how wide the model is; leave one of them null", 0)
   end
   local published = published_of(given)
-  local model = mixers.over(DEFAULTS, given)
-  model.gdn = mixers.over(GDN_DEFAULTS, given.gdn)
+  local model = maps.over(DEFAULTS, given)
+  model.gdn = maps.over(GDN_DEFAULTS, given.gdn)
   model.gdn.n_heads = model.gdn.n_heads or model.n_heads
   model.gdn.head_dim_ratio = model.gdn.head_dim_ratio or published and published.head_dim_ratio or 0.75
   if published then

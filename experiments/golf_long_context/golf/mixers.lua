@@ -1,6 +1,7 @@
 -- The options of each mixer inside the study's blocks: the study's own for attention and GDN, and for any other
 -- plugin or Lua mixer its defaults, with a zero output to begin with where it has that option.
 local gamut = require "gamut"
+local maps = require "gamut.maps"
 
 local mixers = {}
 
@@ -29,16 +30,6 @@ local function any_other(_, declared) return { out_init_scale = declared.out_ini
 
 local of_study = { attention = attention, gdn = gdn, memory_cache = memory_cache }
 
--- Values of `given` over those of `defaults`.
-local function over(defaults, given)
-  local all = {}
-  for _, source in ipairs { defaults or {}, given or {} } do
-    for name, value in pairs(source) do all[name] = value end
-  end
-  return all
-end
-mixers.over = over
-
 local function declared_options(name)
   local declared = {}
   for _, option in ipairs(gamut.plugins.options("mixer", name)) do declared[option.name] = true end
@@ -56,13 +47,13 @@ function mixers.layer(entry, position, model)
     error(("model.layers: layer %d must be a mixer's name or {mixer: name, option: value}"):format(position - 1), 0)
   end
   local declared = declared_options(name)
-  local given = over((model.mixers or {})[name], type(entry) == "table" and entry or {})
-  -- In a layer's own table `mixer` is the layer's, not the option of that name.
-  given.mixer = ((model.mixers or {})[name] or {}).mixer
+  local of_all = (model.mixers or {})[name] or {}
+  local given = maps.over(of_all, type(entry) == "table" and entry or nil)
+  given.mixer = of_all.mixer -- in a layer's own table `mixer` is the layer's, not the option of that name
   local defaults = (of_study[name] or any_other)(model, declared)
   -- Options of the study are those of a GDN inside; another recurrent mixer has its own.
   if given.mixer and given.mixer ~= defaults.mixer then defaults.mixer_options = nil end
-  local options = over(defaults, given)
+  local options = maps.over(defaults, given)
   if declared.d_model then options.d_model = model.d_model end
   return { name = name, options = options }
 end

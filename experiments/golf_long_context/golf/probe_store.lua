@@ -1,5 +1,6 @@
 -- probes.json of a study: the step times that were measured, each with what it depends on, and the schedules derived.
 local json = require "gamut.native.json"
+local maps = require "gamut.maps"
 local system = require "gamut.native.system"
 
 local probe_store = {}
@@ -22,12 +23,10 @@ local function difference(was, is)
     return into
   end
   local before, now, parts = facts(was), facts(is), {}
-  for name in pairs(flat(now, "", flat(before, "", {}))) do
-    if before[name] ~= now[name] then
-      parts[#parts + 1] = ("%s was %s and is %s"):format(name, before[name] or "left out", now[name] or "left out")
-    end
+  local changed = maps.keys(maps.over(before, now), function(name) return before[name] ~= now[name] end)
+  for i, name in ipairs(changed) do
+    parts[i] = ("%s was %s and is %s"):format(name, before[name] or "left out", now[name] or "left out")
   end
-  table.sort(parts)
   return table.concat(parts, "; ")
 end
 

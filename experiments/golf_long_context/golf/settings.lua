@@ -1,6 +1,7 @@
 -- The published settings by context and architecture, put in where the configuration says null, and the
 -- arithmetic of batches: what a step, a micro-batch and a validation batch hold.
 local check = require "gamut.options"
+local maps = require "gamut.maps"
 
 local settings = {}
 
@@ -45,12 +46,8 @@ local MOMENTUM = { start = 0.92, final = 0.99 }
 function settings.published(context, architecture)
   local found = (PUBLISHED[architecture] or {})[context]
   if not found then return nil end
-  local momentum = {}
-  for _, source in ipairs { MOMENTUM, found.momentum } do
-    for name, value in pairs(source) do momentum[name] = value end
-  end
   return {
-    train_batch_tokens = found.train_batch_tokens, momentum = momentum, warmdown_steps = found.warmdown_steps,
+    train_batch_tokens = found.train_batch_tokens, momentum = maps.over(MOMENTUM, found.momentum), warmdown_steps = found.warmdown_steps,
     seeds = { table.unpack(found.seeds) },
   }
 end

@@ -1,4 +1,5 @@
 -- The options of nn.Decoder: checked here, each mistake named before anything is built.
+local maps = require "gamut.maps"
 local mixer = require "gamut.nn.mixer"
 
 ---@class gamut.nn.DecoderOptions
@@ -26,12 +27,7 @@ local TYPES = {
 
 local function type_of(value) return math.type(value) == "integer" and "integer" or type(value) end
 
-local function names_of(set)
-  local names = {}
-  for name in pairs(set) do names[#names + 1] = name end
-  table.sort(names)
-  return table.concat(names, ", ")
-end
+local function names_of(set) return table.concat(maps.keys(set), ", ") end
 
 local function fail(text, ...) error("nn.Decoder: " .. text:format(...), 0) end
 

@@ -1,6 +1,7 @@
 -- Sampling from a model that carries a state: the prompt in one call, then one step a call.
 local gamut = require "gamut"
 local evaluating = require "gamut.evaluating"
+local maps = require "gamut.maps"
 
 ---@class gamut.nn.SampleOptions
 ---@field temperature? number default 1; 0 takes the most likely
@@ -36,10 +37,7 @@ local OPTIONS = { temperature = true, top_k = true, top_p = true, generator = tr
 local function check(options, known)
   for name in pairs(options) do
     if not known[name] then
-      local names = {}
-      for key in pairs(known) do names[#names + 1] = key end
-      table.sort(names)
-      error(("unknown option `%s`; there are %s"):format(tostring(name), table.concat(names, ", ")), 3)
+      error(("unknown option `%s`; there are %s"):format(tostring(name), table.concat(maps.keys(known), ", ")), 3)
     end
   end
   local temperature, top_k, top_p = options.temperature or 1.0, options.top_k, options.top_p

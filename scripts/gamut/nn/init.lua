@@ -1,4 +1,5 @@
 -- gamut.nn: modules, layers and models. Parts load when they are first used.
+local maps = require "gamut.maps"
 local nearest = require("gamut.native.tensor").nearest
 
 local parts = {
@@ -41,9 +42,7 @@ return setmetatable(nn, {
   __index = function(self, name)
     local part = parts[name]
     if not part then
-      local names = {}
-      for known in pairs(parts) do names[#names + 1] = known end
-      local near = nearest(names, tostring(name))
+      local near = nearest(maps.keys(parts), tostring(name))
       local hint = near[1] and ("; did you mean `%s`?"):format(near[1]) or ""
       error(("gamut.nn has no `%s`%s"):format(tostring(name), hint), 2)
     end

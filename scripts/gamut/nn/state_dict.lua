@@ -1,5 +1,6 @@
 -- `module:load`: copies saved tensors into a module, and says everything that does not fit at once.
 local gamut = require "gamut"
+local maps = require "gamut.maps"
 local Module = require("gamut.nn.module").Module
 
 local LIMIT = 10 -- how many names of one kind of problem a message lists
@@ -125,7 +126,7 @@ function Module:load(source, options)
   options = options or {}
   local saved = renamed(by_name(read(source)), options.rename)
   local refused = import_foreign(self, saved)
-  local pairs_to_copy, missing, misshapen, unexpected = {}, {}, {}, {}
+  local pairs_to_copy, missing, misshapen = {}, {}, {}
   for _, entry in ipairs(self:state_dict()) do
     local tensor = take(saved, entry)
     if not tensor then
@@ -137,8 +138,7 @@ function Module:load(source, options)
       pairs_to_copy[#pairs_to_copy + 1] = { entry.tensor, tensor }
     end
   end
-  for name in pairs(saved) do unexpected[#unexpected + 1] = name end
-  table.sort(unexpected)
+  local unexpected = maps.keys(saved)
   local strict = options.strict ~= false
   local problems = {}
   if strict then add_problem(problems, "missing", missing) end

@@ -5,6 +5,7 @@ local collect = require "gamut.report.collect"
 local config = require "gamut.native.config"
 local format = require "gamut.report.format"
 local html = require "gamut.report.html"
+local maps = require "gamut.maps"
 local report = require "gamut.report"
 local results = require "gamut.report.results"
 local sections = require "gamut.report.sections"
@@ -81,13 +82,9 @@ local FIRST = {"train_loss", "val_loss", "val_bpb"}
 local function figures(runs)
   local names, known, found = {}, {time = true, tokens = true}, {}
   for _, name in ipairs(FIRST) do names[#names + 1], known[name] = name, true end
-  local others = {}
-  for _, run in ipairs(runs) do
-    for name in pairs(run.series) do
-      if not known[name] then others[#others + 1], known[name] = name, true end
-    end
-  end
-  table.sort(others)
+  local all = {}
+  for _, run in ipairs(runs) do all = maps.over(all, run.series) end
+  local others = maps.keys(all, function(name) return not known[name] end)
   table.move(others, 1, #others, #names + 1, names)
   for _, name in ipairs(names) do
     local curves = {}

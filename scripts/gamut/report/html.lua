@@ -1,5 +1,7 @@
 -- Text for HTML: escaped always, unless it was made here.
 
+local maps = require "gamut.maps"
+
 local html = {}
 
 -- Bytes that are no UTF-8 become U+FFFD: samples of byte-level models hold them.
@@ -52,12 +54,8 @@ local VOID = {meta = true, input = true, br = true, link = true}
 
 -- html.tag("p", {class = "note"}, "text", other elements or lists of them…). False attributes are left out.
 function html.tag(name, attributes, ...)
-  local names, parts = {}, {"<", name}
-  for key, value in pairs(attributes or {}) do
-    if value ~= false then names[#names + 1] = key end
-  end
-  table.sort(names)
-  for _, key in ipairs(names) do
+  local parts = {"<", name}
+  for _, key in ipairs(maps.keys(attributes or {}, function(_, value) return value ~= false end)) do
     local value = attributes[key]
     parts[#parts + 1] = value == true and " " .. key or (' %s="%s"'):format(key, html.escape(value))
   end

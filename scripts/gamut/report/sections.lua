@@ -3,6 +3,7 @@
 local chart = require "gamut.report.chart"
 local format = require "gamut.report.format"
 local html = require "gamut.report.html"
+local maps = require "gamut.maps"
 local native = require "gamut.native.json"
 local results = require "gamut.report.results"
 
@@ -58,12 +59,7 @@ function sections.charts(run)
     end
     figure(group.title, curves)
   end
-  local others = {}
-  for name in pairs(run.series) do
-    if not shown[name] then others[#others + 1] = name end
-  end
-  table.sort(others)
-  for _, name in ipairs(others) do
+  for _, name in ipairs(maps.keys(run.series, function(name) return not shown[name] end)) do
     local series = run.series[name]
     local smooth = #series.step > 100
     local curve = {label = format.label(name), step = series.step, value = series.value, smooth = smooth}
@@ -118,10 +114,7 @@ local function in_words(value)
     for i, item in ipairs(value) do parts[i] = in_words(item) end
     return table.concat(parts, nested and "\n" or ", ")
   end
-  local keys = {}
-  for key in pairs(value) do keys[#keys + 1] = tostring(key) end
-  table.sort(keys)
-  for i, key in ipairs(keys) do parts[i] = format.label(key) .. " " .. in_words(value[key]) end
+  for i, key in ipairs(maps.keys(value)) do parts[i] = format.label(key) .. " " .. in_words(value[key]) end
   return table.concat(parts, ", ")
 end
 
@@ -184,11 +177,7 @@ function sections.facts(run)
     if value ~= nil then rows[#rows + 1] = fact(name, value) end
   end
   for _, name in ipairs(FACTS) do add(name) end
-  local rest = {}
-  for name in pairs(run.record) do
-    if not known[name] and not NOT_FACTS[name] then rest[#rest + 1] = name end
-  end
-  table.sort(rest)
+  local rest = maps.keys(run.record, function(name) return not known[name] and not NOT_FACTS[name] end)
   for _, name in ipairs(rest) do add(name) end
   if run.record_broken then rows[#rows + 1] = fact("run.json", "cannot be read") end
   if #rows == 0 then return nil end

@@ -2,6 +2,7 @@
 
 local gamut = require "gamut"
 local json = require "gamut.native.json"
+local maps = require "gamut.maps"
 local provenance = require "gamut.train.provenance"
 local resume = require "gamut.train.resume"
 local system = require "gamut.native.system"
@@ -138,11 +139,9 @@ end
 
 -- Validation results stand on a line of their own and stay in the progress line.
 function Folder:note_results(run, metrics)
-  local names, parts = {}, {}
-  for name in pairs(metrics) do names[#names + 1] = name end
-  table.sort(names)
+  local parts = {}
   self.extras = {}
-  for _, name in ipairs(names) do
+  for _, name in ipairs(maps.keys(metrics)) do
     parts[#parts + 1] = ("%s %.4f"):format(name, metrics[name])
     self.extras[#self.extras + 1] = {name, metrics[name]}
   end

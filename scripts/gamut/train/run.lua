@@ -4,6 +4,7 @@
 -- a run stopped at any moment goes on where it was. `run.step` counts finished updates.
 
 local gamut = require "gamut"
+local check = require "gamut.options"
 local checkpoints = require "gamut.train.checkpoints"
 local context = require "gamut.train.context"
 local finally = require "gamut.finally"
@@ -15,27 +16,12 @@ local Run = {}
 Run.__index = Run
 
 local OPTIONS = {
-  model = "table", optimizers = "table", data = "table", steps = "number", seconds = "number",
-  tokens_per_step = "number", ema = "table", autocast = "string", guard = "table",
-  keep_checkpoints = "number",
+  model = "object", optimizers = "object", data = "object", steps = "number?", seconds = "number?",
+  tokens_per_step = "number", ema = "table?", autocast = "string?", guard = "table?", keep_checkpoints = "number?",
 }
 
-local function check_options(options)
-  for key, value in pairs(options) do
-    local expected = OPTIONS[key]
-    if not expected then
-      local names = {}
-      for name in pairs(OPTIONS) do names[#names + 1] = name end
-      table.sort(names)
-      error(("train.start has no option `%s`; there are %s"):format(tostring(key), table.concat(names, ", ")), 3)
-    end
-    if type(value) ~= expected and type(value) ~= "userdata" then
-      error(("train.start: `%s` must be a %s, got a %s"):format(key, expected, type(value)), 3)
-    end
-  end
-  for _, key in ipairs{"model", "optimizers", "data", "tokens_per_step"} do
-    if options[key] == nil then error(("train.start needs `%s`"):format(key), 3) end
-  end
+-- What goes beyond types.
+local function check_values(options)
   if type(options.optimizers) ~= "table" then
     error("train.start: `optimizers` must be a list, such as {adamw}", 3)
   end
@@ -55,7 +41,8 @@ local function refuse_unused(config, script)
 end
 
 local function start(options)
-  check_options(options)
+  check("train.start", options, OPTIONS)
+  check_values(options)
   local settings = context.settings()
   local config = context.config()
   refuse_unused(config, settings.script)
