@@ -22,6 +22,7 @@ COMMAND = [
     "text=texts", f"contexts={CONTEXTS}", "prepare.vocab_size=320", "prepare.validation=0.2",
     "probe.steps=4", "probe.train_batch_tokens=256",
     "run.max_seconds=0", f"run.iterations={STEPS}", "run.train_batch_tokens=256", "run.model.parameters=80000",
+    "run.embed_lr=0.03", "run.matrix_lr=0.02", "run.scalar_lr=0.02",  # of few steps: the study's own
     "run.val_every=8", "run.val_tokens=512", "run.val_batch_tokens=512",
 ]
 
