@@ -221,7 +221,7 @@ testing.test("a resumed run cuts its log back to the step it goes on from", func
   run.settings.resume = run.folder.root
   for _, left in ipairs{whole, whole:sub(1, -20), whole:sub(1, whole:find "\nstep:20/20000 val" + 12)} do
     write(path, left) -- at its end, in the last line, and killed within a line after the checkpoint of step 12
-    run.step, run.ms = 12, 12 * 100.25
+    run.step, run.saved_step, run.ms = 12, 12, 12 * 100.25
     local one = log.open(run, info())
     one:warmup_step(1, 2) -- done again by the run, said once
     train_to(run, one, 25)
@@ -236,9 +236,21 @@ testing.test("a resumed run without a whole head in its log begins a new one", f
   local path = run.folder:path("logs", "8192_hybrid_1337.txt")
   run.settings.resume = run.folder.root
   write(path, system.read_file(path):sub(1, 200))
-  run.step = 25
+  run.step, run.saved_step = 25, 25
   log.open(run, info())
   testing.equal(lines_of(body_of(system.read_file(path)))[11], "seed:1337")
+end)
+
+testing.test("a run that was cut off before its first checkpoint begins anew, and its log too", function()
+  local run, whole = whole_run()
+  run.settings.resume, run.step, run.ms = run.folder.root, 0, 0.0
+  local one = log.open(run, info())
+  for i = 1, 2 do one:warmup_step(i, 2) end
+  one:validation(run, {loss = 6.9334, bpb = 4.1064})
+  train_to(run, one, 25)
+  finish(run, one)
+  local now = system.read_file(run.folder:path("logs", "8192_hybrid_1337.txt")):gsub("peak memory[^\n]*", "peak memory")
+  testing.equal(now, (whole:gsub("peak memory[^\n]*", "peak memory")))
 end)
 
 testing.test("a dry run writes nothing; a slip in the facts is told", function()

@@ -103,6 +103,17 @@ testing.test("the groups hold what the study's hold", function()
   testing.is_true(names["blocks.0.mixer.a_proj.weight"] and names["blocks.8.mixer.b_proj.weight"], "w_a and w_b are Muon's")
 end)
 
+testing.test("of other mixers too, Muon has the weights of linears and nothing else", function()
+  local groups = optimizers.groups(build({ layers = { "mamba", "memory_cache" }, d_model = 32, n_heads = 4 }, 10))
+  local group_of = {}
+  for group, list in pairs(groups) do
+    for _, entry in ipairs(list) do group_of[entry[1]] = group end
+  end
+  testing.equal({ group_of["blocks.0.mixer.x_proj.weight"], group_of["blocks.1.mixer.u_proj.weight"] }, { "matrices", "matrices" })
+  -- A table of decay rates by channel and state: orthogonal updates have no meaning for it.
+  testing.equal({ group_of["blocks.0.mixer.A_log"], group_of["blocks.0.mixer.conv1d.weight"] }, { "others", "others" })
+end)
+
 testing.test("optimizers are made with the study's constants", function()
   local model = build({ layers = { "gdn" }, d_model = 32, n_heads = 4 }, 10)
   local pair = optimizers.make(model, { embed_lr = 0.03, matrix_lr = 0.02, scalar_lr = 0.04, precision = "bfloat16" })
@@ -222,6 +233,9 @@ testing.test("settings that cannot be trained with are refused in words", functi
   testing.raises(resolving { val_batch_tokens = 65528 },
     "validation batch of 8191 tokens holds no sequence of 8192: .* raise it to 65536 at least")
   testing.raises(resolving { accumulate = 0 }, "accumulate must be a whole number of at least 1, not 0")
+  testing.raises(resolving { max_seconds = -600 }, "max_seconds must not be negative, got %-600")
+  testing.raises(resolving { val_every = -1 }, "val_every must not be negative")
+  testing.raises(resolving { momentum = { final = 1.0 } }, "momentum.final must be at least 0 and below 1, not 1.0")
   testing.raises(resolving { momentum = { warmup = 3 } }, "momentum has no option `warmup`")
 end)
 

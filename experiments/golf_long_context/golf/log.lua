@@ -161,7 +161,8 @@ function log.open(run, info)
   if run.dry_run then return self end
   self.path = run.folder:path("logs", run.folder.root:match "([^/]+)/*$" .. ".txt")
   system.make_directories(run.folder:path "logs")
-  self.resumed = run.settings.resume and cut_back(self.path, run.step)
+  -- Without a checkpoint the run begins anew, and so does its log.
+  self.resumed = run.settings.resume and run.saved_step and cut_back(self.path, run.step)
   local reason
   self.file, reason = io.open(self.path, self.resumed and "a" or "w")
   if not self.file then error(("cannot open the log: %s"):format(reason), 0) end

@@ -1,11 +1,13 @@
--- Which tensor is trained how: Muon for the matrices inside the blocks, Adam for the embedding at its own rate, and
--- Adam for all else (vectors, convolutions, gates, skips). No weight decay.
+-- Which tensor is trained how: Muon for the weights of linears inside the blocks, Adam for the embedding at its own
+-- rate, and Adam for all else (vectors, convolutions, gates, skips). No weight decay.
 local gamut = require "gamut"
-local precision = require "golf.precision"
 
 local optimizers = {}
 
 local ADAM = { beta1 = 0.9, beta2 = 0.95, eps = 1e-8, weight_decay = 0.0 }
+
+-- The study takes every matrix that is no control tensor; other mixers have tables as well, such as Mamba's A_log.
+local function is_linear_weight(name, tensor) return tensor.ndim == 2 and name:match "^blocks%..*%.weight$" ~= nil end
 
 ---The parameters of each group, as lists of {name, tensor} in the model's order.
 ---@param model golf.Model
@@ -14,8 +16,8 @@ function optimizers.groups(model)
   local groups = { embedding = {}, matrices = {}, others = {} }
   for _, entry in ipairs(model:named_parameters()) do
     local name, tensor = entry[1], entry[2]
-    local is_matrix = name:match "^blocks%." and tensor.ndim == 2 and not precision.is_control(name)
-    local group = name == "tok_emb.weight" and groups.embedding or is_matrix and groups.matrices or groups.others
+    local group = name == "tok_emb.weight" and groups.embedding
+      or is_linear_weight(name, tensor) and groups.matrices or groups.others
     group[#group + 1] = entry
   end
   return groups

@@ -6,9 +6,8 @@ local precision = {}
 -- Matrices that are no linear weights, but control tensors of the study.
 local CONTROL = { "resid_mix", "skip_weights" }
 
----Whether a tensor is of the study's control tensors, by the last part of its name; those are never Muon's.
----@param name string
-function precision.is_control(name)
+-- Whether a tensor is of the study's control tensors, by the last part of its name.
+local function is_control(name)
   for _, suffix in ipairs(CONTROL) do
     if name == suffix or name:sub(-#suffix - 1) == "." .. suffix then return true end
   end
@@ -17,7 +16,7 @@ end
 
 -- Whatever has two dimensions inside a block is taken for a linear weight, in any mixer.
 local function returns_to_float32(name, tensor)
-  if tensor.ndim < 2 or precision.is_control(name) then return true end
+  if tensor.ndim < 2 or is_control(name) then return true end
   return tensor.ndim == 2 and name:match "^blocks%." ~= nil
 end
 

@@ -66,6 +66,19 @@ local function whole(name, value, least)
   return value
 end
 
+-- Those that end, space or weigh something; below 0 they would silently mean 0.
+local NOT_NEGATIVE = { "max_seconds", "warmup_steps", "val_every", "log_every", "checkpoint_every", "val_tokens" }
+
+local function check_numbers(config, momentum)
+  for _, name in ipairs(NOT_NEGATIVE) do
+    if config[name] and config[name] < 0 then error(("%s must not be negative, got %s"):format(name, config[name]), 0) end
+  end
+  for _, name in ipairs { "start", "final" } do
+    local value = momentum[name]
+    if value < 0 or value >= 1 then error(("momentum.%s must be at least 0 and below 1, not %s"):format(name, value), 0) end
+  end
+end
+
 -- The values that the schedule and the batches need, each given or published.
 local function values_of(config)
   local published = published_for(config)
@@ -125,6 +138,7 @@ function settings.resolve(config)
   whole("train_batch_tokens", values.train_batch_tokens, 1)
   whole("momentum.warmup_steps", values.momentum.warmup_steps, 0)
   whole("warmdown_steps", values.warmdown_steps, 0)
+  check_numbers(config, values.momentum)
   values.batch = training_windows(values, config)
   values.val_batch = validation_windows(config)
   return values
