@@ -41,3 +41,5 @@ test("options of other names or types, and missing ones, are told", function()
   raises(function() check("f", { steps = 1, model = "x" }, known) end, "f: `model` must be an object, got x %(string%)")
   raises(function() check("f", { model = {} }, known) end, "f needs `steps`")
 end)
+
+testing.finish()

@@ -1,7 +1,6 @@
 // The causal convolution against LibTorch's conv1d, its reference and finite differences.
 #include "ops/causal_conv1d/causal_conv1d.h"
 
-#include <ATen/Parallel.h>
 #include <gamut/documents.h>
 #include <torch/csrc/autograd/autograd.h>
 
@@ -181,13 +180,7 @@ TEST(CausalConv1d, DoesNotDependOnTheNumberOfThreads) {
   auto in = random_inputs({1, 500, 33, 4}, 1);
   for (auto& t : in) t = t.to(at::kFloat);
   const std::vector<Tensor> cotangents = {at::randn_like(in[0]), at::randn_like(in[3])};
-  const int threads = at::get_num_threads();
-  at::set_num_threads(1);
-  const auto one = test::evaluate(with(causal_conv1d, "silu"), in, cotangents);
-  at::set_num_threads(3);
-  const auto more = test::evaluate(with(causal_conv1d, "silu"), in, cotangents);
-  at::set_num_threads(threads);
-  for (size_t i = 0; i < 4; ++i) EXPECT_TRUE(at::equal(one.gradients[i], more.gradients[i])) << i;
+  test::expect_same_on_threads(with(causal_conv1d, "silu"), in, cotangents);
 }
 
 // The gradient of |gradients|^2.
@@ -219,31 +212,21 @@ TEST(CausalConv1d, LargeInputsGiveNoNaN) {
   for (const auto& g : out.gradients) EXPECT_TRUE(at::isfinite(g).all().item<bool>());
 }
 
-template <class F>
-std::string message(const F& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "nothing thrown";
-}
-
 TEST(CausalConv1d, SaysWhatDoesNotFit) {
   const auto x = at::ones({2, 5, 3}), w = at::ones({3, 4});
-  EXPECT_THAT(message([&] { causal_conv1d(x[0], w, {}, {}, {}, {}); }),
+  EXPECT_THAT(test::error_of([&] { causal_conv1d(x[0], w, {}, {}, {}, {}); }),
               HasSubstr("x must be [batch, time, channels]"));
-  EXPECT_THAT(message([&] { causal_conv1d(x, at::ones({4, 4}), {}, {}, {}, {}); }),
+  EXPECT_THAT(test::error_of([&] { causal_conv1d(x, at::ones({4, 4}), {}, {}, {}, {}); }),
               HasSubstr("with 3 channels as in x; it is [4, 4]"));
-  EXPECT_THAT(message([&] { causal_conv1d(x, at::ones({3, 65}), {}, {}, {}, {}); }),
+  EXPECT_THAT(test::error_of([&] { causal_conv1d(x, at::ones({3, 65}), {}, {}, {}, {}); }),
               HasSubstr("65 taps; it must have 1 to 64"));
-  EXPECT_THAT(message([&] { causal_conv1d(x, w, at::ones({2}), {}, {}, {}); }),
+  EXPECT_THAT(test::error_of([&] { causal_conv1d(x, w, at::ones({2}), {}, {}, {}); }),
               HasSubstr("the bias must be [3]"));
-  EXPECT_THAT(message([&] { causal_conv1d(x, w, {}, at::ones({2, 4, 3}), {}, {}); }),
+  EXPECT_THAT(test::error_of([&] { causal_conv1d(x, w, {}, at::ones({2, 4, 3}), {}, {}); }),
               HasSubstr("= [2, 3, 3]; it is [2, 4, 3]"));
-  EXPECT_THAT(message([&] { causal_conv1d(x, w, {}, {}, {}, "relu"); }),
+  EXPECT_THAT(test::error_of([&] { causal_conv1d(x, w, {}, {}, {}, "relu"); }),
               HasSubstr("no activation `relu`"));
-  EXPECT_THAT(message([&] { causal_conv1d(x, w, {}, {}, offsets({0, 6, 10}), {}); }),
+  EXPECT_THAT(test::error_of([&] { causal_conv1d(x, w, {}, {}, offsets({0, 6, 10}), {}); }),
               HasSubstr("must contain every row start"));
 }
 

@@ -1,7 +1,6 @@
 // gamut::gated_delta_rule as it is called, where it is hard: long, strided, packed, in few bits,
 // with gates and keys at their limits; its memory, its independence of threads, and what it
 // refuses.
-#include <ATen/Parallel.h>
 #include <c10/core/Allocator.h>
 #include <c10/core/GradMode.h>
 #include <c10/util/ThreadLocalDebugInfo.h>
@@ -216,39 +215,28 @@ TEST(GatedDeltaRuleHard, Bfloat16WithGatesInFloat32) {
 
 TEST(GatedDeltaRuleHard, DoesNotDependOnTheNumberOfThreads) {
   at::manual_seed(9);
-  const int threads = at::get_num_threads();
   for (const auto& s :
        std::vector<Sizes>{{1, 150, 1, 1, 24, 84}, {2, 150, 2, 6, 16, 40}, {1, 5, 1, 1, 200, 250}}) {
     const auto inputs = converted(random_inputs(s, s.batch), at::kFloat);
     const auto cotangents = converted(cotangents_for(s, s.batch), at::kFloat);
-    at::set_num_threads(1);
-    const auto one = test::evaluate(call(gated_delta_rule), inputs, cotangents);
-    const auto no_grad = call(gated_delta_rule)(inputs);
     for (const int more : {2, 3, 7}) {
-      at::set_num_threads(more);
-      EXPECT_TRUE(at::equal(call(gated_delta_rule)(inputs)[0], no_grad[0]));
-      const auto got = test::evaluate(call(gated_delta_rule), inputs, cotangents);
-      for (size_t i = 0; i < 2; ++i) EXPECT_TRUE(at::equal(got.outputs[i], one.outputs[i])) << i;
-      for (size_t i = 0; i < 6; ++i)
-        EXPECT_TRUE(at::equal(got.gradients[i], one.gradients[i])) << i;
+      test::expect_same_on_threads(call(gated_delta_rule), inputs, cotangents, more);
     }
-    at::set_num_threads(threads);
+    const auto no_grad = [&](int count) {
+      const test::Threads threads(count);
+      return call(gated_delta_rule)(inputs)[0];
+    };
+    for (const int more : {2, 3, 7}) EXPECT_TRUE(at::equal(no_grad(more), no_grad(1)));
   }
 }
 
 TEST(GatedDeltaRuleHard, PiecesOfUnequalDocumentsGiveTheGradientsOfTheWhole) {
   at::manual_seed(12);
-  const int threads = at::get_num_threads();
   const Sizes s{1, 500, 1, 2, 24, 84};
   const auto cuts = test::offsets({0, 3, 403, 500});
   const auto inputs = converted(random_inputs(s, 3), at::kFloat);
   const auto cotangents = converted(cotangents_for(s, 3), at::kFloat);
-  at::set_num_threads(1);
-  const auto one = test::evaluate(call(gated_delta_rule, cuts), inputs, cotangents);
-  at::set_num_threads(7);
-  const auto got = test::evaluate(call(gated_delta_rule, cuts), inputs, cotangents);
-  at::set_num_threads(threads);
-  for (size_t i = 0; i < 6; ++i) EXPECT_TRUE(at::equal(got.gradients[i], one.gradients[i])) << i;
+  test::expect_same_on_threads(call(gated_delta_rule, cuts), inputs, cotangents, 7);
 }
 
 TEST(DeltaRulePiece, CutsWhereTasksAreFewerThanThreads) {

@@ -1,6 +1,5 @@
 // gamut::newton_schulz against its definition in float64: sizes around the kernel's tiles, types,
 // layouts, thread counts.
-#include <ATen/Parallel.h>
 
 #include "ops/newton_schulz/newton_schulz.h"
 #include "ops/simd/isa.h"
@@ -109,15 +108,14 @@ TEST_F(NewtonSchulz, AListOfAnyShapesAndLayouts) {
 TEST_F(NewtonSchulz, ThreadsDoNotChangeResults) {
   std::vector<Tensor> many = {at::randn({300, 260})};
   for (int i = 0; i < 9; ++i) many.push_back(at::randn({40 + i, 64}));
-  const int before = at::get_num_threads();
   for (const auto dtype : {at::kFloat, at::kBFloat16}) {
-    at::set_num_threads(1);
-    const auto alone = newton_schulz(many, steps(2), 1.0, 1e-7, dtype);
-    at::set_num_threads(3);
-    const auto together = newton_schulz(many, steps(2), 1.0, 1e-7, dtype);
+    const auto on = [&](int count) {
+      const test::Threads threads(count);
+      return newton_schulz(many, steps(2), 1.0, 1e-7, dtype);
+    };
+    const auto alone = on(1), together = on(3);
     for (size_t i = 0; i < many.size(); ++i) EXPECT_TRUE(at::equal(alone[i], together[i])) << i;
   }
-  at::set_num_threads(before);
 }
 
 TEST_F(NewtonSchulz, NaNStaysNaN) {
@@ -129,12 +127,7 @@ TEST_F(NewtonSchulz, NaNStaysNaN) {
 }
 
 std::string refusal(at::TensorList list, const std::vector<double>& abc, at::ScalarType dtype) {
-  try {
-    newton_schulz(list, abc, 1.0, 1e-7, dtype);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "nothing thrown";
+  return test::error_of([&] { newton_schulz(list, abc, 1.0, 1e-7, dtype); });
 }
 
 TEST_F(NewtonSchulz, RefusesInSentences) {

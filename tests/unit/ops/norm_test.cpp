@@ -1,7 +1,6 @@
 // The norms against their definitions, references and finite differences.
 #include "ops/norm/norm.h"
 
-#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include "support.h"
@@ -167,13 +166,7 @@ TEST(RmsNorm, DoesNotDependOnTheNumberOfThreads) {
   for (auto& t : in) t = t.to(at::kFloat);
   const std::vector<Tensor> cotangents = {at::randn_like(in[0])};
   const Form form{true, true, false, {}};
-  const int threads = at::get_num_threads();
-  at::set_num_threads(1);
-  const auto one = test::evaluate(with(rms_norm, form), in, cotangents);
-  at::set_num_threads(3);
-  const auto more = test::evaluate(with(rms_norm, form), in, cotangents);
-  at::set_num_threads(threads);
-  for (size_t i = 0; i < 3; ++i) EXPECT_TRUE(at::equal(one.gradients[i], more.gradients[i])) << i;
+  test::expect_same_on_threads(with(rms_norm, form), in, cotangents);
 }
 
 TEST(RmsNorm, ZerosAndLargeValuesGiveNoNaN) {
@@ -208,30 +201,21 @@ TEST(RmsNorm, HasSecondDerivatives) {
   }
 }
 
-template <class F>
-std::string message(const F& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "nothing thrown";
-}
-
 TEST(RmsNorm, SaysWhatDoesNotFit) {
   const auto x = at::ones({2, 12});
-  EXPECT_THAT(message([&] { rms_norm(x, at::ones({5}), 1e-5, {}, false, {}); }),
+  EXPECT_THAT(test::error_of([&] { rms_norm(x, at::ones({5}), 1e-5, {}, false, {}); }),
               HasSubstr("the weight must be [12]"));
-  EXPECT_THAT(message([&] { rms_norm(x, {}, 1e-5, at::ones({12}), false, {}); }),
+  EXPECT_THAT(test::error_of([&] { rms_norm(x, {}, 1e-5, at::ones({12}), false, {}); }),
               HasSubstr("the gate must be [2, 12] as x; it is [12]"));
-  EXPECT_THAT(message([&] { rms_norm(x, {}, 1e-5, {}, true, {}); }),
+  EXPECT_THAT(test::error_of([&] { rms_norm(x, {}, 1e-5, {}, true, {}); }),
               HasSubstr("gate_first needs a gate"));
-  EXPECT_THAT(message([&] { rms_norm(x, {}, 1e-5, {}, false, 5); }),
+  EXPECT_THAT(test::error_of([&] { rms_norm(x, {}, 1e-5, {}, false, 5); }),
               HasSubstr("group_size = 5 must divide the last dimension of x, 12"));
-  EXPECT_THAT(message([&] { l2_norm(at::ones({}), 1e-5, false); }), HasSubstr("no dimension"));
-  EXPECT_THAT(message([&] { l2_norm(at::ones({2}, at::kLong), 1e-5, false); }),
+  EXPECT_THAT(test::error_of([&] { l2_norm(at::ones({}), 1e-5, false); }),
+              HasSubstr("no dimension"));
+  EXPECT_THAT(test::error_of([&] { l2_norm(at::ones({2}, at::kLong), 1e-5, false); }),
               HasSubstr("l2_norm: x must be a floating-point tensor, not Long"));
-  EXPECT_THAT(message([&] { rms_norm(x, {}, -1, {}, false, {}); }),
+  EXPECT_THAT(test::error_of([&] { rms_norm(x, {}, -1, {}, false, {}); }),
               HasSubstr("eps = -1 must be 0 or more"));
 }
 

@@ -270,16 +270,7 @@ TEST(SelectiveScan, ThreadsChangeNothing) {
   const auto x = converted(random_inputs({3, 70, 400, 6}, {}, 3), at::kFloat);
   const auto f = function_of(selective_scan, {});
   const auto cotangents = cotangents_for(f(x));
-  const int threads = at::get_num_threads();
-  at::set_num_threads(1);
-  const auto one = test::evaluate(f, x, cotangents);
-  at::set_num_threads(std::max(2, threads));
-  const auto many = test::evaluate(f, x, cotangents);
-  at::set_num_threads(threads);
-  for (size_t i = 0; i < 2; ++i) EXPECT_TRUE(at::equal(one.outputs[i], many.outputs[i]));
-  for (size_t i = 0; i < x.size(); ++i) {
-    EXPECT_TRUE(at::equal(one.gradients[i], many.gradients[i])) << "gradient " << i;
-  }
+  test::expect_same_on_threads(f, x, cotangents, std::max(2, at::get_num_threads()));
 }
 
 TEST(SelectiveScan, KeepsAStateForEveryChunkThatBeginsNoDocument) {

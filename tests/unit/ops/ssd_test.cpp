@@ -2,7 +2,6 @@
 // differences.
 #include "ops/ssd/ssd.h"
 
-#include <ATen/Parallel.h>
 #include <c10/core/GradMode.h>
 #include <gamut/documents.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -262,16 +261,7 @@ TEST(Ssd, DoesNotDependOnTheNumberOfThreads) {
   auto in = random_inputs({2, 130, 12, 16, 1, 16}, 2);
   for (auto& t : in) t = t.to(at::kFloat);
   const std::vector<Tensor> cotangents = {at::randn_like(in[0]), at::randn_like(in[7])};
-  const int threads = at::get_num_threads();
-  at::set_num_threads(1);
-  const auto one = test::evaluate(with(ssd), in, cotangents);
-  at::set_num_threads(3);
-  const auto more = test::evaluate(with(ssd), in, cotangents);
-  at::set_num_threads(threads);
-  for (size_t i = 0; i < 2; ++i) EXPECT_TRUE(at::equal(one.outputs[i], more.outputs[i])) << i;
-  for (size_t i = 0; i < in.size(); ++i) {
-    EXPECT_TRUE(at::equal(one.gradients[i], more.gradients[i])) << i;
-  }
+  test::expect_same_on_threads(with(ssd), in, cotangents);
 }
 
 TEST(Ssd, SecondDerivativesAreRefused) {
@@ -286,22 +276,12 @@ TEST(Ssd, SecondDerivativesAreRefused) {
   }
 }
 
-template <class F>
-std::string message(const F& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "nothing thrown";
-}
-
 TEST(Ssd, SaysWhatDoesNotFit) {
   const auto good = random_inputs({2, 6, 4, 8, 2, 16}, 2);
   const auto run = [&](size_t i, const Tensor& t, int64_t chunk = 0) {
     auto in = good;
     if (t.defined()) in[i] = t;
-    return message([&] { with(ssd, {}, chunk)(in); });
+    return test::error_of([&] { with(ssd, {}, chunk)(in); });
   };
   EXPECT_THAT(run(0, at::ones({2, 6, 32})), HasSubstr("x must be [batch, time, heads, head_dim]"));
   EXPECT_THAT(run(1, at::ones({2, 6, 3})),
@@ -314,7 +294,8 @@ TEST(Ssd, SaysWhatDoesNotFit) {
   EXPECT_THAT(run(0, {}, 257), HasSubstr("chunk_size = 257 must be 1 to 256"));
   auto in = good;
   in[3] = in[4] = at::ones({2, 6, 3, 16});
-  EXPECT_THAT(message([&] { with(ssd)(in); }), HasSubstr("3, must divide the heads of x, 4"));
+  EXPECT_THAT(test::error_of([&] { with(ssd)(in); }),
+              HasSubstr("3, must divide the heads of x, 4"));
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <gamut/error.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -13,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "../common.h"
 #include "checkpoint/safetensors.h"
 
 namespace gamut::test {
@@ -99,6 +101,34 @@ inline void expect_gradients(const Function& f, const std::vector<Tensor>& input
     const double gradient = (exact.gradients[i] * direction).sum().item<double>();
     const double scale = (exact.gradients[i] * direction).abs().sum().item<double>() + 1e-12;
     EXPECT_NEAR(gradient / scale, difference / scale, tolerance) << "input " << i;
+  }
+}
+
+// So many threads until the end of the scope.
+class Threads {
+ public:
+  explicit Threads(int count) : before_(at::get_num_threads()) { at::set_num_threads(count); }
+  ~Threads() { at::set_num_threads(before_); }
+  Threads(const Threads&) = delete;
+  Threads& operator=(const Threads&) = delete;
+
+ private:
+  int before_;
+};
+
+// Outputs and gradients are the same to the bit on one thread and on `count`.
+inline void expect_same_on_threads(const Function& f, const std::vector<Tensor>& inputs,
+                                   const std::vector<Tensor>& cotangents, int count = 3) {
+  const auto on = [&](int n) {
+    const Threads threads(n);
+    return evaluate(f, inputs, cotangents);
+  };
+  const auto one = on(1), more = on(count);
+  for (size_t i = 0; i < one.outputs.size(); ++i) {
+    EXPECT_TRUE(at::equal(one.outputs[i], more.outputs[i])) << "output " << i;
+  }
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    EXPECT_TRUE(at::equal(one.gradients[i], more.gradients[i])) << "gradient of input " << i;
   }
 }
 
