@@ -126,7 +126,7 @@ if run.step < config.iterations then log:stopping_early(run) end
 local peak = log:peak_memory()
 run:result {
   parameters = model:parameter_count(), steps = run.step, step_average_ms = 1000 * run.elapsed / math.max(run.step, 1),
-  peak_mb = peak.allocated / 2 ^ 20,
+  peak_mib = peak.allocated / 2 ^ 20,
 }
 if config.artifact then score_artifact() end
 run:finish()

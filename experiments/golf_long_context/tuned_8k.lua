@@ -9,6 +9,7 @@
 local gamut = require "gamut"
 local comparison = require "golf.comparison"
 local page = require "golf.page"
+local results = require "golf.results"
 local tuning = require "golf.tuning"
 local variants = require "golf.variants"
 
@@ -32,10 +33,6 @@ local plan = gamut.study.plan { cells = final }
 plan:run { after = after }
 print("\n" .. page.text(found))
 print(("Chosen: %s, accumulate %d"):format(tuning.name(best), batches[best.tokens].accumulate))
-local done = plan:cells()
-local differences = comparison.of(done, { figure = "val_bpb", reference = config.reference })
-for _, difference in ipairs(comparison.of(done, { figure = "val_bpb", reference = config.architecture })) do
-  if difference.model ~= config.reference then differences[#differences + 1] = difference end
-end
-comparison.report(plan.folder, differences)
+local judged = results.collect(plan:cells(), { config.reference, config.architecture })
+comparison.report(plan.folder, judged.comparisons)
 plan:finish()

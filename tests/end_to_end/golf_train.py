@@ -84,7 +84,7 @@ def check_whole_run():
     record = json.loads(pathlib.Path("plain/run.json").read_text())
     results = record["results"]
     check(results["steps"] == 12 and results["parameters"] == record["parameters"], f"results: {results}")
-    check(results["pre_quant_loss"] == losses[-1] and results["step_average_ms"] > 0 and results["peak_mb"] > 0,
+    check(results["pre_quant_loss"] == losses[-1] and results["step_average_ms"] > 0 and results["peak_mib"] > 0,
           f"results: {results}")
 
 

@@ -5,6 +5,7 @@ local comparison = require "golf.comparison"
 local probe_store = require "golf.probe_store"
 local rescaling = require "golf.rescaling"
 local step_time = require "golf.step_time"
+local study = require "gamut.study"
 local tuning = require "golf.tuning"
 local variants = require "golf.variants"
 
@@ -91,29 +92,34 @@ testing.test("variants: places of attention among nine layers, at the hybrid's w
   testing.raises(function() variants.hybrid { 9 } end, "layer 9; layers are 0 to 8")
 end)
 
-local function cell(model, seed, bpb, status)
+local function group(model, values, ms)
+  local mean = #values > 0 and study.statistics(values) or nil
   return {
-    labels = { context = 16384, architecture = model, seed = seed }, status = status or "finished",
-    figure = function(_, name) return name == "val_bpb" and bpb or nil end,
+    context = 16384, model = model, published = {},
+    figures = { bpb = { ours = mean, values = values }, step_average_ms = { ours = ms and { mean = ms } } },
   }
 end
 
-testing.test("seeds: the difference, its interval and both tests, of finished runs only", function()
-  local cells = {
-    cell("baseline", 1, 1.4353), cell("hybrid", 1, 1.4029), cell("baseline", 2, 1.4387), cell("hybrid", 2, 1.3970),
-    cell("hybrid", 3, 1.9, "failed"), cell("other", 1, 1.5),
+testing.test("seeds: the difference, its interval and both tests", function()
+  local groups = {
+    group("baseline", { 1.4353, 1.4387 }, 900), group("hybrid", { 1.4029, 1.3970 }, 600), group("other", { 1.5 }),
+    group("planned", {}),
   }
-  local found = comparison.of(cells, { figure = "val_bpb" })
-  testing.equal(#found, 2)
+  local found = comparison.of(groups, { "baseline" })
+  testing.equal(#found, 3)
   testing.equal({ found[1].model, found[1].reference, found[1].n[1], found[1].n[2] }, { "hybrid", "baseline", 2, 2 })
   testing.close(found[1].difference, -0.03705, 1e-9)
   testing.close(found[1].welch.p, 0.017298, 1e-6)
   testing.close(found[1].permutation.p, 1 / 3, 1e-9)
+  testing.close(found[1].speed, 1.5, 1e-12)
   testing.equal(comparison.sentence(found[1]), "16384: hybrid - baseline = -0.0371 (2 against 2 seeds), 95 % from "
     .. "-0.0559 to -0.0182; Welch t = -10.88, 1.6 degrees, p = 0.017; permutation p = 0.33 of 6 splits")
   testing.is_true(comparison.sentence(found[2]):find "two seeds each would show")
-  testing.equal(#comparison.of(cells, { figure = "val_bpb", reference = "other" }), 2)
-  testing.equal(comparison.of({ cell("baseline", 1, 1.0, "planned"), cell("hybrid", 1, 1.0) }, { figure = "val_bpb" }), {})
+  testing.equal({ found[3].n[2], found[3].difference }, { 0, nil })
+  local pairs_of = {}
+  for i, one in ipairs(comparison.of(groups, { "other", "hybrid" })) do pairs_of[i] = one.model .. " " .. one.reference end
+  testing.equal(pairs_of, { "baseline other", "hybrid other", "planned other", "baseline hybrid", "planned hybrid" })
+  testing.equal(comparison.of(groups, { "nothing" }), {})
 end)
 
 testing.test("a stage of the sweep varies one setting and keeps the one in hand first", function()

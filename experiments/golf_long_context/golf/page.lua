@@ -1,5 +1,6 @@
 -- The study's results as a page (index.html, self-contained), as table.md and table.json, and as text for the terminal.
 local chart = require "gamut.report.chart"
+local comparison = require "golf.comparison"
 local format = require "gamut.report.format"
 local html = require "gamut.report.html"
 local json = require "gamut.native.json"
@@ -145,11 +146,13 @@ end
 
 local LEGEND = "Dashed: published; by time, where there is no log of the run, at its average time a step."
 
+local COMPARED = "Models compared"
+
 local function render(found, title)
   local body = { header(found, title) }
   body[#body + 1] = section("Results", card(tables.main(found)), list(tables.notes(found)))
-  local comparison = tables.comparison(found)
-  if comparison then body[#body + 1] = section("Against the baseline", card(comparison)) end
+  local compared = tables.comparison(found)
+  if compared then body[#body + 1] = section(COMPARED, card(compared)) end
   local charts = charts_of(found)
   if charts then
     body[#body + 1] = charts
@@ -172,7 +175,7 @@ local function all_tables(found, write, heading)
     if one then parts[#parts + 1] = heading(title) .. write(one) end
   end
   add("Results", tables.main(found))
-  add("Against the baseline", tables.comparison(found))
+  add(COMPARED, tables.comparison(found))
   return parts
 end
 
@@ -214,12 +217,7 @@ local function figures_of(found)
     groups[i] = { context = group.context, model = group.model, figures = figures, runs = runs }
   end
   local comparisons = json.array {}
-  for i, one in ipairs(found.comparisons) do
-    comparisons[i] = {
-      context = one.context, model = one.model, difference = one.difference, speed = one.speed, welch = one.welch,
-      published = one.published,
-    }
-  end
+  for i, one in ipairs(found.comparisons) do comparisons[i] = comparison.figures(one) end
   return { format = 1, counts = found.counts, groups = groups, comparisons = comparisons }
 end
 
@@ -227,10 +225,11 @@ end
 ---@param folder string
 ---@param cells gamut.study.Cell[]
 ---@param title? string
+---@param references? string[] as for results.collect
 ---@return table results what results.collect made of the cells
-function page.write(folder, cells, title)
+function page.write(folder, cells, title, references)
   title = title or "Long-context golf"
-  local found = results.collect(cells)
+  local found = results.collect(cells, references)
   system.write_file(folder .. "/index.html", render(found, title))
   system.write_file(folder .. "/table.md", markdown(found, title))
   system.write_file(folder .. "/table.json", json.encode(figures_of(found), { indent = 2, nonfinite = "null" }) .. "\n")

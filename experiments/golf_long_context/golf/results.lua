@@ -1,9 +1,9 @@
 -- What the cells of the study came to, beside what was published: a group for each context and model, its figures over
 -- the seeds, and the difference to the published ones where there is a published counterpart.
+local comparison = require "golf.comparison"
 local config = require "gamut.native.config"
 local published = require "golf.published"
 local settings = require "golf.settings"
-local statistics = require "gamut.statistics"
 local study = require "gamut.study"
 local system = require "gamut.native.system"
 
@@ -37,7 +37,7 @@ local function read_run(cell)
     steps = figures.steps or record.steps, step_average_ms = figures.step_average_ms, pre_quant = pair "pre_quant",
     post_quant = pair "val", artifact_bytes = figures.artifact_bytes, submission_bytes = figures.submission_bytes,
     code_bytes = figures.code_bytes, eval_ms = figures.eval_ms, device = record.device,
-    peak_mib = figures.peak_mb and { allocated = figures.peak_mb } or nil, error = cell.error,
+    peak_mib = figures.peak_mib and { allocated = figures.peak_mib } or nil, error = cell.error,
   }
   if series.val_bpb then
     run.validation = {
@@ -134,37 +134,6 @@ local function groups_of(cells)
   return in_order(groups)
 end
 
--- Another model against the baseline of its context: the difference of the means, its 95 % interval where both have
--- two seeds or more, and how much faster a step is.
-local function compare(base, group)
-  local ours, theirs = group.figures, base.figures
-  local one = { context = group.context, model = group.model, base = base, group = group }
-  if ours.bpb.ours and theirs.bpb.ours then
-    one.difference = ours.bpb.ours.mean - theirs.bpb.ours.mean
-    if ours.bpb.ours.n > 1 and theirs.bpb.ours.n > 1 then
-      one.welch = statistics.welch(theirs.bpb.values, ours.bpb.values)
-    end
-  end
-  if ours.step_average_ms.ours and theirs.step_average_ms.ours then
-    one.speed = theirs.step_average_ms.ours.mean / ours.step_average_ms.ours.mean
-  end
-  local both = #group.published > 0 and #base.published > 0
-  one.published = both and group.model == "hybrid" and published.summary[group.context] or nil
-  return one
-end
-
-local function comparisons_of(groups)
-  local bases, found = {}, {}
-  for _, group in ipairs(groups) do
-    if group.model == "baseline" then bases[group.context] = group end
-  end
-  for _, group in ipairs(groups) do
-    local base = bases[group.context]
-    if base and base ~= group then found[#found + 1] = compare(base, group) end
-  end
-  return found
-end
-
 -- The settings of the published runs that are alike in all.
 local COMMON = {
   accumulate = 8, max_seconds = 600.0, iterations = 20000, embed_lr = 0.03, matrix_lr = 0.02, scalar_lr = 0.02,
@@ -215,17 +184,27 @@ local function count(cells)
   return counts
 end
 
+---@class golf.Group the cells of a context and a model
+---@field context integer
+---@field model string
+---@field cells gamut.study.Cell[]
+---@field all_runs table[] of every cell, in the shape of published.lua
+---@field runs table[] of the finished ones
+---@field published table[] the published runs to stand beside
+---@field figures table<string, {ours: table?, published: table?, values: number[], difference: number?, ratio: number?}>
+
 ---What the cells came to.
 ---@param cells gamut.study.Cell[] labelled {context =, architecture =, seed =}
----@return {groups: table[], comparisons: table[], counts: table<string, integer>} results
-function results.collect(cells)
+---@param references? string[] models that the others are compared with, by default the baseline
+---@return {groups: golf.Group[], comparisons: golf.Comparison[], counts: table<string, integer>} results
+function results.collect(cells, references)
   local groups = groups_of(cells)
   for _, group in ipairs(groups) do
     local given = configuration_of(group)
     group.departures, group.identity = departures(group, given), given.submission
     group.schedule = schedule_of(group, given)
   end
-  return { groups = groups, comparisons = comparisons_of(groups), counts = count(cells) }
+  return { groups = groups, comparisons = comparison.of(groups, references or { "baseline" }), counts = count(cells) }
 end
 
 return results

@@ -135,21 +135,22 @@ end
 local COMPARISON = {
   { "context", function(one) return count(one.context) end },
   { "model", function(one) return one.model end, number = false },
+  { "reference", function(one) return one.reference end, number = false },
   { "model", function(one) return mean(one.group.figures.bpb.ours, bpb) end, group = "bits per byte" },
-  { "baseline", function(one) return mean(one.base.figures.bpb.ours, bpb) end, group = "bits per byte" },
+  { "reference", function(one) return mean(one.base.figures.bpb.ours, bpb) end, group = "bits per byte" },
   { "difference", function(one) return difference(one.difference) end, group = "bits per byte" },
   { "95 % interval", interval, group = "bits per byte", interval = true },
   { "model", of_published("hybrid", bpb), group = "published", published = true },
-  { "baseline", of_published("baseline", bpb), group = "published", published = true },
+  { "reference", of_published("baseline", bpb), group = "published", published = true },
   { "difference", of_published("difference", difference), group = "published", published = true },
-  { "ours", verdict, group = "better than baseline" },
-  { "published", of_published("difference", better), group = "better than baseline", published = true },
+  { "ours", verdict, group = "better" },
+  { "published", of_published("difference", better), group = "better", published = true },
   { "ours", function(one) return ratio(one.speed) end, group = "speed" },
   { "published", of_published("speed", ratio), group = "speed", published = true },
 }
 
----Every other model against the baseline of its context, as the study sums itself up; nil where there is no such pair.
----Speed is the baseline's time a step over the model's. Whether a model is better is open where the interval holds 0.
+---Every other model against the reference of its context, as the study sums itself up; nil where there is no such pair.
+---Speed is the reference's time a step over the model's. Whether a model is better is open where the interval holds 0.
 function tables.comparison(found)
   if #found.comparisons == 0 then return nil end
   local with_published, with_interval, columns = false, false, {}

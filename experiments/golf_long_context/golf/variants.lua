@@ -7,6 +7,7 @@ local comparison = require "golf.comparison"
 local page = require "golf.page"
 local probe = require "golf.probe"
 local published = require "golf.settings".published
+local results = require "golf.results"
 local text = require "golf.text"
 local study = gamut.study
 
@@ -103,11 +104,11 @@ end
 ---@param title string of the page
 function variants.run(config, list, title)
   local plan = study.plan { cells = variants.cells(config, list) }
-  local found
-  plan:run { after = function() found = page.write(plan.folder, plan:all_cells(), title) end }
+  local found, references = nil, { list[1].name }
+  plan:run { after = function() found = page.write(plan.folder, plan:all_cells(), title, references) end }
   if not plan.dry_run then
     print("\n" .. page.text(found))
-    comparison.report(plan.folder, comparison.of(plan:cells(), { figure = "val_bpb", reference = list[1].name }))
+    comparison.report(plan.folder, results.collect(plan:cells(), references).comparisons)
   end
   plan:finish()
 end
