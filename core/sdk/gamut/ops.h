@@ -1,5 +1,7 @@
 // The host's fused operators, for plugins: differentiable, threaded, vectorised for the CPU at
 // hand. They are the operators gamut::<name> of LibTorch's dispatcher, called with their types.
+// Static, because the program's own functions have the same names and some the same arguments: what
+// links both must not take one for the other.
 #pragma once
 
 #include <gamut/ops/attention.h>

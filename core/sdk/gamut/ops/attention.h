@@ -20,9 +20,9 @@ namespace gamut::ops {
 //            Undefined: row i of q and row i of k, from end to end.
 // -> [batch, queries, heads, head_dim]; zero where a query sees no key. Scores are never in memory
 // on the CPU. Throws gamut::Error when shapes do not fit.
-inline at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                            std::optional<double> scale = std::nullopt, bool causal = true,
-                            int64_t window = 0, const at::Tensor& spans = at::Tensor()) {
+static inline at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                   std::optional<double> scale = std::nullopt, bool causal = true,
+                                   int64_t window = 0, const at::Tensor& spans = at::Tensor()) {
   using Signature =
       at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&, std::optional<double>,
                  bool, int64_t, const std::optional<at::Tensor>&);

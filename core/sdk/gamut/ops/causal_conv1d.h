@@ -20,7 +20,7 @@ namespace gamut::ops {
 // Returns y and the state after each document, its last W - 1 inputs, in float32 (float64 for
 // float64). Documents are counted as gamut/documents.h does, without empty ones. Throws
 // gamut::Error when shapes do not fit.
-inline std::tuple<at::Tensor, at::Tensor> causal_conv1d(
+static inline std::tuple<at::Tensor, at::Tensor> causal_conv1d(
     const at::Tensor& x, const at::Tensor& weight,
     const std::optional<at::Tensor>& bias = std::nullopt,
     const std::optional<at::Tensor>& initial_state = std::nullopt,

@@ -29,8 +29,8 @@ struct Conv1dCall {
 };
 
 // weight [outputs, inputs, taps] as torch.nn.Conv1d keeps it, bias [outputs] or undefined.
-inline Conv1d pack_conv1d(const at::Tensor& weight, const at::Tensor& bias, int64_t stride = 1,
-                          int64_t dilation = 1) {
+static inline Conv1d pack_conv1d(const at::Tensor& weight, const at::Tensor& bias,
+                                 int64_t stride = 1, int64_t dilation = 1) {
   static const auto call = c10::Dispatcher::singleton()
                                .findSchemaOrThrow("gamut::conv1d_pack", "")
                                .typed<at::Tensor(const at::Tensor&)>();
@@ -43,8 +43,8 @@ inline Conv1d pack_conv1d(const at::Tensor& weight, const at::Tensor& bias, int6
 // [B, (T + m - 1) * stride, outputs] begins with the (T - 1) stride + taps steps of the transposed
 // convolution without padding; a padding of p drops p of them at either end. In a stream, m - 1
 // rows of context in place of `left` continue the result exactly.
-inline Conv1d pack_conv_transpose1d(const at::Tensor& weight, const at::Tensor& bias,
-                                    int64_t stride) {
+static inline Conv1d pack_conv_transpose1d(const at::Tensor& weight, const at::Tensor& bias,
+                                           int64_t stride) {
   static const auto call = c10::Dispatcher::singleton()
                                .findSchemaOrThrow("gamut::conv_transpose1d_pack", "")
                                .typed<at::Tensor(const at::Tensor&, int64_t)>();
@@ -59,7 +59,8 @@ inline Conv1d pack_conv_transpose1d(const at::Tensor& weight, const at::Tensor& 
 // and the number of threads, for float32 on the CPU, where kernels are fused; elsewhere LibTorch's
 // operators compute it. A linear map is a layer of one tap. Throws gamut::Error when shapes or
 // types do not fit, or when a gradient would be asked for.
-inline at::Tensor conv1d(const at::Tensor& x, const Conv1d& layer, const Conv1dCall& with = {}) {
+static inline at::Tensor conv1d(const at::Tensor& x, const Conv1d& layer,
+                                const Conv1dCall& with = {}) {
   using Signature =
       at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&, int64_t,
                  int64_t, int64_t, int64_t, int64_t, std::optional<c10::string_view>,

@@ -26,7 +26,7 @@ namespace gamut::ops {
 //
 // Differentiable once in q, k, v, g, beta and initial_state, also through final_state. Throws
 // gamut::Error when something does not fit.
-inline std::tuple<at::Tensor, at::Tensor> gated_delta_rule(
+static inline std::tuple<at::Tensor, at::Tensor> gated_delta_rule(
     const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& g,
     const at::Tensor& beta, std::optional<double> scale = {},
     const std::optional<at::Tensor>& initial_state = {},

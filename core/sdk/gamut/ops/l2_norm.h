@@ -7,7 +7,7 @@
 namespace gamut::ops {
 
 // x [..., d] -> x / sqrt(sum(x^2) + eps), or with clamp x / max(|x|, eps), in the type of x.
-inline at::Tensor l2_norm(const at::Tensor& x, double eps = 1e-6, bool clamp = false) {
+static inline at::Tensor l2_norm(const at::Tensor& x, double eps = 1e-6, bool clamp = false) {
   using Signature = at::Tensor(const at::Tensor&, double, bool);
   static const auto call =
       c10::Dispatcher::singleton().findSchemaOrThrow("gamut::l2_norm", "").typed<Signature>();

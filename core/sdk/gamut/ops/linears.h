@@ -11,7 +11,7 @@ namespace gamut::ops {
 // x [..., k], weights [n_i, k] -> x weight_i^T, [..., n_i] each; under autocast in its type, else
 // in the one that x and all weights have. Differentiable any number of times. Throws gamut::Error
 // when shapes or types do not fit.
-inline std::vector<at::Tensor> linears(const at::Tensor& x, at::TensorList weights) {
+static inline std::vector<at::Tensor> linears(const at::Tensor& x, at::TensorList weights) {
   using Signature = std::vector<at::Tensor>(const at::Tensor&, at::TensorList);
   static const auto call =
       c10::Dispatcher::singleton().findSchemaOrThrow("gamut::linears", "").typed<Signature>();

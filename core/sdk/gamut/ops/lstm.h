@@ -12,9 +12,10 @@ namespace gamut::ops {
 
 // One layer's weights as torch.nn.LSTM keeps them (gates i, f, g, o), weight_ih [4 H, inputs],
 // weight_hh [4 H, H], biases [4 H] or none: three tensors for lstm.
-inline std::vector<at::Tensor> pack_lstm(const at::Tensor& weight_ih, const at::Tensor& weight_hh,
-                                         const std::optional<at::Tensor>& bias_ih = std::nullopt,
-                                         const std::optional<at::Tensor>& bias_hh = std::nullopt) {
+static inline std::vector<at::Tensor> pack_lstm(
+    const at::Tensor& weight_ih, const at::Tensor& weight_hh,
+    const std::optional<at::Tensor>& bias_ih = std::nullopt,
+    const std::optional<at::Tensor>& bias_hh = std::nullopt) {
   using Signature =
       std::vector<at::Tensor>(const at::Tensor&, const at::Tensor&,
                               const std::optional<at::Tensor>&, const std::optional<at::Tensor>&);
@@ -28,7 +29,6 @@ inline std::vector<at::Tensor> pack_lstm(const at::Tensor& weight_ih, const at::
 // float32 on the CPU: a row's results have the same bits whatever the batch, the number of threads
 // and the pieces in which a sequence comes. All layers must have the same H. Throws gamut::Error
 // when shapes or types do not fit, or when a gradient would be asked for.
-// Static, because the program's own function has the same signature and a test may link both.
 static inline std::tuple<at::Tensor, at::Tensor, at::Tensor> lstm(
     const at::Tensor& x, at::TensorList packed, const std::optional<at::Tensor>& h = std::nullopt,
     const std::optional<at::Tensor>& c = std::nullopt) {

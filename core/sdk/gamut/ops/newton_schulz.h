@@ -18,10 +18,10 @@ namespace gamut::ops {
 // float32, bfloat16, or, for checking, float64; when absent bfloat16 where the device multiplies it
 // faster than float32, else float32. Returns as many matrices of the same shapes and types. Zero
 // matrices stay zero. Not differentiable. Throws gamut::Error when something does not fit.
-inline std::vector<at::Tensor> newton_schulz(at::TensorList matrices,
-                                             at::ArrayRef<double> coefficients, double safety = 1,
-                                             double eps = 1e-7,
-                                             std::optional<at::ScalarType> dtype = {}) {
+static inline std::vector<at::Tensor> newton_schulz(at::TensorList matrices,
+                                                    at::ArrayRef<double> coefficients,
+                                                    double safety = 1, double eps = 1e-7,
+                                                    std::optional<at::ScalarType> dtype = {}) {
   using Signature = std::vector<at::Tensor>(at::TensorList, at::ArrayRef<double>, double, double,
                                             std::optional<at::ScalarType>);
   static const auto call =

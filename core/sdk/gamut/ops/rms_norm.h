@@ -14,10 +14,10 @@ namespace gamut::ops {
 //   gate and gate_first     u r weight                u = x silu(gate)      (Mamba-2)
 //   x [..., d]; its type is the output's. weight [d] or none. gate as x, its type may differ.
 //   group_size divides d.
-inline at::Tensor rms_norm(const at::Tensor& x, const std::optional<at::Tensor>& weight, double eps,
-                           const std::optional<at::Tensor>& gate = std::nullopt,
-                           bool gate_first = false,
-                           std::optional<int64_t> group_size = std::nullopt) {
+static inline at::Tensor rms_norm(const at::Tensor& x, const std::optional<at::Tensor>& weight,
+                                  double eps, const std::optional<at::Tensor>& gate = std::nullopt,
+                                  bool gate_first = false,
+                                  std::optional<int64_t> group_size = std::nullopt) {
   using Signature = at::Tensor(const at::Tensor&, const std::optional<at::Tensor>&, double,
                                const std::optional<at::Tensor>&, bool, std::optional<int64_t>);
   static const auto call =

@@ -17,10 +17,11 @@ namespace gamut::ops {
 //   weight, eps  of the RMS norm over head_dim; without eps no norm
 //   gain         [heads], or none
 // Throws gamut::Error when shapes do not fit.
-inline at::Tensor rope(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin,
-                       bool interleaved, const std::optional<at::Tensor>& weight = std::nullopt,
-                       std::optional<double> eps = std::nullopt,
-                       const std::optional<at::Tensor>& gain = std::nullopt) {
+static inline at::Tensor rope(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin,
+                              bool interleaved,
+                              const std::optional<at::Tensor>& weight = std::nullopt,
+                              std::optional<double> eps = std::nullopt,
+                              const std::optional<at::Tensor>& gain = std::nullopt) {
   using Signature = at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&, bool,
                                const std::optional<at::Tensor>&, std::optional<double>,
                                const std::optional<at::Tensor>&);

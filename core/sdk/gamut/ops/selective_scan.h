@@ -26,7 +26,7 @@ namespace gamut::ops {
 // Returns y and the state after each document, in float32 (float64 for float64). Documents are
 // counted as gamut/documents.h does, without empty ones. Throws gamut::Error when shapes do not
 // fit.
-inline std::tuple<at::Tensor, at::Tensor> selective_scan(
+static inline std::tuple<at::Tensor, at::Tensor> selective_scan(
     const at::Tensor& u, const at::Tensor& delta, const at::Tensor& A, const at::Tensor& B,
     const at::Tensor& C, const std::optional<at::Tensor>& D = std::nullopt,
     const std::optional<at::Tensor>& z = std::nullopt,

@@ -23,7 +23,7 @@ namespace gamut::ops {
 // Returns y and the state after each document, in float32 (float64 for x of float64). Documents are
 // counted as gamut/documents.h does, without empty ones. Differentiable once. Throws gamut::Error
 // when shapes do not fit.
-inline std::tuple<at::Tensor, at::Tensor> ssd(
+static inline std::tuple<at::Tensor, at::Tensor> ssd(
     const at::Tensor& x, const at::Tensor& dt, const at::Tensor& A, const at::Tensor& B,
     const at::Tensor& C, const std::optional<at::Tensor>& D = std::nullopt,
     const std::optional<at::Tensor>& dt_bias = std::nullopt, bool dt_softplus = false,

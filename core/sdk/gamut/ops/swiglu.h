@@ -7,7 +7,7 @@
 namespace gamut::ops {
 
 // silu(gate) up; gate and up [..., d] alike in shape and type.
-inline at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up) {
+static inline at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up) {
   using Signature = at::Tensor(const at::Tensor&, const at::Tensor&);
   static const auto call =
       c10::Dispatcher::singleton().findSchemaOrThrow("gamut::swiglu", "").typed<Signature>();
