@@ -1,7 +1,7 @@
 -- The time of a step of both models from 4k to 32k, beside the study's probes, and the context at which they cross.
 -- `gamut run experiments/golf_long_context/step_times.lua`; step_times.yaml lists what can be set.
 local gamut = require "gamut"
-local cells = require "golf.cells"
+local maps = require "gamut.maps"
 local probe = require "golf.probe"
 local rescaling = require "golf.rescaling"
 local step_time = require "golf.step_time"
@@ -13,7 +13,7 @@ local config = gamut.train.config "step_times.yaml":plain()
 local runs = {}
 for _, context in ipairs(config.contexts) do
   for _, architecture in ipairs(config.architectures) do
-    local settings = cells.merged(variants.shared_settings(config), { model = { architecture = architecture } })
+    local settings = maps.merged(variants.shared_settings(config), { model = { architecture = architecture } })
     runs[#runs + 1] = { context = context, architecture = architecture, settings = settings }
   end
 end

@@ -3,6 +3,7 @@
 
 local gamut = require "gamut"
 local cells = require "golf.cells"
+local maps = require "gamut.maps"
 local page = require "golf.page"
 local probe = require "golf.probe"
 local published = require "golf.published"
@@ -22,7 +23,7 @@ end
 
 local grid = {
   contexts = config.contexts, architectures = config.architectures, seeds = config.seeds,
-  settings = cells.merged(config.run, data_of_runs()),
+  settings = maps.merged(config.run, data_of_runs()),
 }
 
 if config.schedule == "probe" then

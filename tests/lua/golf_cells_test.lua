@@ -51,13 +51,6 @@ test("how long a run takes is said only where the clock ends it", function()
   equal({ seconds {}, seconds { max_seconds = 0 }, seconds { iterations = 5 } }, { 600.0 })
 end)
 
-test("maps are merged by their keys, lists are replaced, and nothing is changed in place", function()
-  local base = { model = { a = 1, layers = { "x" } }, b = { 1, 2 } }
-  equal(cells.merged(base, { model = { c = 2, layers = {} }, b = { 3 } }), { model = { a = 1, c = 2, layers = {} }, b = { 3 } })
-  equal(cells.merged(base, { model = {} }), base)
-  equal(base, { model = { a = 1, layers = { "x" } }, b = { 1, 2 } })
-end)
-
 test("what names a cell is not set behind its back", function()
   local function with(settings) return function() cells.grid { contexts = {}, architectures = {}, settings = settings } end end
   raises(with { seed = 3 }, "set seeds instead of run.seed")

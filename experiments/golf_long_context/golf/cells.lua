@@ -7,6 +7,7 @@
 local architectures = require "golf.architectures"
 local check = require "gamut.options"
 local context = require "gamut.train.context"
+local maps = require "gamut.maps"
 local run_config = require "golf.run_config"
 local settings = require "golf.settings"
 
@@ -23,23 +24,6 @@ local GRID = { contexts = "table", architectures = "table", seeds = "table?", se
 local SCRIPT = "train.lua"
 local SEED = 1337 -- where none was published
 local SECONDS = 600.0
-
--- An empty table counts as one: on top of a map it changes nothing.
-local function is_map(value) return type(value) == "table" and #value == 0 end
-
----`over` on top of `base`, maps by their keys; neither is changed.
----@param base table
----@param over? table
----@return table
-local function merged(base, over)
-  local result = {}
-  for key, value in pairs(base) do result[key] = value end
-  for key, value in pairs(over or {}) do
-    result[key] = is_map(value) and is_map(result[key]) and merged(result[key], value) or value
-  end
-  return result
-end
-cells.merged = merged
 
 -- What names a cell must not be set behind its back.
 local function refuse_axes(given)
@@ -73,7 +57,7 @@ function cells.cell(given)
   return {
     name = ("%s_%d_seed%d"):format(what, given.context, given.seed),
     title = ("%s, %d, seed %d"):format(what, given.context, given.seed),
-    script = given.script or SCRIPT, settings = merged(axes, given.settings),
+    script = given.script or SCRIPT, settings = maps.merged(axes, given.settings),
     labels = { context = given.context, architecture = what, seed = given.seed },
     seconds = seconds_of(given.settings or {}),
   }
@@ -97,7 +81,7 @@ function cells.models(given)
   local models = {}
   for _, length in ipairs(given.contexts) do
     for _, architecture in ipairs(given.architectures) do
-      local shared = merged({ context = length, model = { architecture = architecture } }, given.settings)
+      local shared = maps.merged({ context = length, model = { architecture = architecture } }, given.settings)
       models[#models + 1] = { context = length, architecture = architecture, settings = shared }
     end
   end
@@ -130,7 +114,7 @@ function cells.grid(given)
   for i, model in ipairs(cells.models(given)) do
     local length, architecture = model.context, model.architecture
     local seeds = given.seeds and #given.seeds > 0 and given.seeds or cells.published_seeds(length, architecture)
-    local shared = merged(given.settings or {}, given.schedules and given.schedules[i])
+    local shared = maps.merged(given.settings or {}, given.schedules and given.schedules[i])
     for _, seed in ipairs(seeds) do
       list[#list + 1] = cells.cell { context = length, architecture = architecture, seed = seed, settings = shared }
     end

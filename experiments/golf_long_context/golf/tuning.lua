@@ -4,6 +4,7 @@
 local gamut = require "gamut"
 local cells = require "golf.cells"
 local format = require "gamut.report.format"
+local maps = require "gamut.maps"
 local probe = require "golf.probe"
 local rescaling = require "golf.rescaling"
 local published = require "golf.settings".published
@@ -80,7 +81,7 @@ function tuning.batches(config, settings, folder)
     for _, accumulate in ipairs(divisors(tokens, config.accumulate, config.context)) do
       runs[#runs + 1] = {
         context = config.context, architecture = ("%s_%d_tokens_in_%d"):format(config.architecture, tokens, accumulate),
-        settings = cells.merged(settings, { model = { architecture = config.architecture } }),
+        settings = maps.merged(settings, { model = { architecture = config.architecture } }),
         tokens = tokens, accumulate = accumulate,
       }
     end
@@ -105,7 +106,7 @@ function tuning.settings(point, batch, settings)
   local derived = rescaling.derive {
     step_ms = batch.step_ms, seconds = plain.max_seconds, iterations = plain.iterations, warmdown = point.warmdown,
   }
-  return cells.merged(settings, {
+  return maps.merged(settings, {
     train_batch_tokens = point.tokens, accumulate = batch.accumulate, embed_lr = plain.embed_lr * point.rate,
     matrix_lr = plain.matrix_lr * point.rate, scalar_lr = plain.scalar_lr * point.rate,
     -- Shared by the micro-batches: validation goes by the same batches as before.

@@ -4,6 +4,7 @@ local gamut = require "gamut"
 local architectures = require "golf.architectures"
 local cells = require "golf.cells"
 local comparison = require "golf.comparison"
+local maps = require "gamut.maps"
 local page = require "golf.page"
 local probe = require "golf.probe"
 local published = require "golf.settings".published
@@ -35,7 +36,7 @@ end
 
 ---What all runs of a study share: its data and the section `run`.
 function variants.shared_settings(config)
-  return cells.merged(text.named(config), config.run)
+  return maps.merged(text.named(config), config.run)
 end
 
 -- Settings of a variant at a context: what was published for the model that it is like, below what `run` says. A
@@ -46,7 +47,7 @@ local function settings_of(config, context, variant)
     base.train_batch_tokens = known.train_batch_tokens
     if config.schedule == "published" then base.momentum, base.warmdown_steps = known.momentum, known.warmdown_steps end
   end
-  return cells.merged(base, variants.shared_settings(config))
+  return maps.merged(base, variants.shared_settings(config))
 end
 
 local function runs_of(config, list)
@@ -63,11 +64,11 @@ end
 local function probe_schedules(config, runs)
   local asked = {}
   for i, run in ipairs(runs) do
-    local settings = cells.merged(run.settings, { model = { architecture = run.variant.architecture } })
+    local settings = maps.merged(run.settings, { model = { architecture = run.variant.architecture } })
     asked[i] = { context = run.context, architecture = run.variant.name, settings = settings }
   end
   local schedules = probe.schedules { folder = study.folder(), runs = asked, options = config.probe }
-  for i, schedule in ipairs(schedules) do runs[i].settings = cells.merged(runs[i].settings, schedule) end
+  for i, schedule in ipairs(schedules) do runs[i].settings = maps.merged(runs[i].settings, schedule) end
 end
 
 local function cells_of(config, runs)
