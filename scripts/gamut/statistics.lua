@@ -1,7 +1,7 @@
--- gamut.statistics: whether the figures of two sets of runs differ, where each set is a handful of seeds. Mean and
--- spread of one set: study.statistics.
+-- gamut.statistics: mean and spread of the figures of some runs, and whether those of two sets differ, where each set
+-- is a handful of seeds.
 --
--- Two tests that make no claim about the spread being alike: Welch's t (1947), which takes the figures to be normal,
+-- The two tests make no claim about the spread being alike: Welch's t (1947), which takes the figures to be normal,
 -- and the exact permutation test, which takes nothing for granted and needs four seeds a side to say anything.
 local statistics = {}
 
@@ -70,6 +70,16 @@ local function beta(a, b, x)
   local front = math.exp(log_gamma(a + b) - log_gamma(a) - log_gamma(b) + a * math.log(x) + b * math.log(1.0 - x))
   if x < (a + 1.0) / (a + b + 2.0) then return front * beta_fraction(a, b, x) / a end
   return 1.0 - front * beta_fraction(b, a, 1.0 - x) / b
+end
+
+---n, mean, sample standard deviation (of two or more: n - 1 in the denominator), least and greatest.
+---@param values number[] one or more
+---@return {n: integer, mean: number, sd: number?, min: number, max: number}
+function statistics.summary(values)
+  check(values, 1, "summary")
+  local sd = #values > 1 and math.sqrt(variance(values)) or nil
+  local least, greatest = math.min(table.unpack(values)), math.max(table.unpack(values))
+  return { n = #values, mean = mean(values), sd = sd, min = least, max = greatest }
 end
 
 ---The probability that |t| is at least so large under Student's distribution.

@@ -5,7 +5,7 @@ local comparison = require "golf.comparison"
 local probe_store = require "golf.probe_store"
 local rescaling = require "golf.rescaling"
 local step_time = require "golf.step_time"
-local study = require "gamut.study"
+local statistics = require "gamut.statistics"
 local tuning = require "golf.tuning"
 local variants = require "golf.variants"
 
@@ -93,7 +93,7 @@ testing.test("variants: places of attention among nine layers, at the hybrid's w
 end)
 
 local function group(model, values, ms)
-  local mean = #values > 0 and study.statistics(values) or nil
+  local mean = #values > 0 and statistics.summary(values) or nil
   return {
     context = 16384, model = model, published = {},
     figures = { bpb = { ours = mean, values = values }, step_average_ms = { ours = ms and { mean = ms } } },

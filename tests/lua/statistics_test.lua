@@ -21,6 +21,16 @@ local function close(found, expected, tolerance)
   for position, value in ipairs(expected) do testing.close(found[position], value, tolerance) end
 end
 
+testing.test("mean and spread of the seeds at 16k that were published, and of other lists", function()
+  local one = statistics.summary { 1.40292339, 1.39697242 }
+  testing.equal({ one.n, one.min, one.max }, { 2, 1.39697242, 1.40292339 })
+  testing.close(one.mean, 1.399947905, 1e-9)
+  testing.close(one.sd, 0.00420797, 1e-8)
+  testing.equal(statistics.summary { 2.5 }, { n = 1, mean = 2.5, min = 2.5, max = 2.5 })
+  testing.close(statistics.summary { 2, 4, 4, 4, 5, 5, 7, 9 }.sd, 2.138089935, 1e-9)
+  testing.raises(function() statistics.summary {} end, "summary needs 1 or more values in a list, got 0")
+end)
+
 testing.test("Welch's t, its degrees, p and interval", function()
   for _, case in ipairs(CASES) do
     local found, expected = statistics.welch(case[1], case[2]), case[3]

@@ -40,15 +40,12 @@ test("a grid has every point, the last axis fastest, and leaves out what its fun
   equal(study.grid({}, function(at) return at end), {{}})
 end)
 
-test("statistics of the seeds at 16k that were published", function()
-  local one = study.statistics{1.40292339, 1.39697242}
-  equal(one.n, 2)
-  close(one.mean, 1.399947905, 1e-9)
-  close(one.sd, 0.004207971, 1e-8)
-  equal({one.min, one.max}, {1.39697242, 1.40292339})
-  equal(study.statistics{2.5}, {n = 1, mean = 2.5, min = 2.5, max = 2.5})
-  close(study.statistics{2, 4, 4, 4, 5, 5, 7, 9}.sd, 2.138089935, 1e-9)
-  raises(function() study.statistics{} end, "one number or more")
+test("the time of a step lies on the line between two readings of the clock", function()
+  local clock = require "gamut.study.clock"
+  equal(clock({0, 5, 10, 15, 20, 30}, {step = {0, 10, 20}, value = {0.0, 10.0, 40.0}}), {0.0, 5.0, 10.0, 25.0, 40.0, 70.0})
+  equal(clock({1, 2}, {step = {7}, value = {3.0}}), {3.0, 3.0})
+  equal(clock({1}, {step = {}, value = {}}), nil)
+  equal(clock({1}, nil), nil)
 end)
 
 -- A cell as study.summarize sees it.

@@ -1,27 +1,14 @@
 -- What the cells of the study came to, beside what was published: a group for each context and model, its figures over
 -- the seeds, and the difference to the published ones where there is a published counterpart.
+local clock = require "gamut.study.clock"
 local comparison = require "golf.comparison"
 local config = require "gamut.native.config"
 local published = require "golf.published"
 local settings = require "golf.settings"
-local study = require "gamut.study"
+local statistics = require "gamut.statistics"
 local system = require "gamut.native.system"
 
 local results = {}
-
--- Seconds of training at each of `steps`, between the steps where the clock was read; nil where it was not.
-local function seconds_at(steps, clock)
-  if not clock or #clock.step == 0 then return nil end
-  local seconds, k = {}, 1
-  for i, step in ipairs(steps) do
-    while k < #clock.step - 1 and clock.step[k + 1] < step do k = k + 1 end
-    local last = clock.step[k + 1] and k + 1 or k
-    local from, to = clock.step[k], clock.step[last]
-    local share = to > from and (step - from) / (to - from) or 0
-    seconds[i] = clock.value[k] + share * (clock.value[last] - clock.value[k])
-  end
-  return seconds
-end
 
 -- The shape of published.lua, out of the folder of a cell.
 local function read_run(cell)
@@ -42,13 +29,13 @@ local function read_run(cell)
   if series.val_bpb then
     run.validation = {
       step = series.val_bpb.step, bpb = series.val_bpb.value, loss = series.val_loss and series.val_loss.value,
-      seconds = seconds_at(series.val_bpb.step, series.train_seconds),
+      seconds = clock(series.val_bpb.step, series.train_seconds),
     }
   end
   if series.train_loss then
     run.train = {
       step = series.train_loss.step, loss = series.train_loss.value,
-      seconds = seconds_at(series.train_loss.step, series.train_seconds),
+      seconds = clock(series.train_loss.step, series.train_seconds),
     }
   end
   return run
@@ -70,7 +57,7 @@ local FIGURES = {
 local function over_seeds(runs, figure)
   local values = {}
   for _, run in ipairs(runs) do values[#values + 1] = FIGURES[figure](run) end
-  return #values > 0 and study.statistics(values) or nil, values
+  return #values > 0 and statistics.summary(values) or nil, values
 end
 
 -- The published runs to stand beside: of the same context and model, and of the same size once ours is known.

@@ -19,7 +19,6 @@ return strict("gamut.study", {
   folder = plan.folder,
   is_dry_run = plan.is_dry_run,
   grid = require "gamut.study.grid",
-  statistics = summary.statistics,
   summarize = summary.summarize,
   table = summary.table,
   print = summary.print,

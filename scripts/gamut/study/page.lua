@@ -2,6 +2,7 @@
 
 local chart = require "gamut.report.chart"
 local check = require "gamut.options"
+local clock = require "gamut.study.clock"
 local format = require "gamut.report.format"
 local html = require "gamut.report.html"
 local report = require "gamut.report"
@@ -13,27 +14,15 @@ local system = require "gamut.native.system"
 local tag = html.tag
 local COLORS = 8
 
--- Seconds at the steps of a curve: of training where the run logs `train_seconds`, else of the clock on the wall.
-local function seconds_of(series, steps)
-  local clock = series.train_seconds or series.time
-  if not clock then return nil end
-  local at, seconds = {}, {}
-  for i, step in ipairs(clock.step) do at[step] = clock.value[i] end
-  for i, step in ipairs(steps) do
-    if not at[step] then return nil end
-    seconds[i] = at[step]
-  end
-  return seconds
-end
-
--- The curves of a metric, those of one group in one colour and under one key.
+-- The curves of a metric, those of one group in one colour and under one key. Time is that of training where the run
+-- logs `train_seconds`, else that of the clock on the wall.
 local function curves_of(groups, metric, x)
   local list = {}
   for i, group in ipairs(groups) do
     for _, cell in ipairs(group.cells) do
       local series = cell:series()
       local one = series[metric]
-      local xs = one and (x == "time" and seconds_of(series, one.step) or x == "step" and one.step)
+      local xs = one and (x == "time" and clock(one.step, series.train_seconds or series.time) or x == "step" and one.step)
       if xs and #xs > 0 then
         list[#list + 1] = {
           label = cell.title, key = summary.group_title(group), step = xs, value = one.value, color = (i - 1) % COLORS + 1,

@@ -2,6 +2,7 @@
 
 local config = require "gamut.native.config"
 local json = require "gamut.native.json"
+local maps = require "gamut.maps"
 local system = require "gamut.native.system"
 
 local settings = {}
@@ -26,19 +27,12 @@ local function in_words(value)
   return json.encode(value)
 end
 
-local function sorted_keys(map)
-  local keys = {}
-  for key in pairs(map) do keys[#keys + 1] = key end
-  table.sort(keys)
-  return keys
-end
-
 local function is_map(value)
   return type(value) == "table" and type(next(value)) == "string"
 end
 
 local function append(words, prefix, map)
-  for _, key in ipairs(sorted_keys(map)) do
+  for _, key in ipairs(maps.keys(map)) do
     local value = map[key]
     if is_map(value) then
       append(words, prefix .. key .. ".", value)

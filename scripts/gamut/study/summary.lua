@@ -2,36 +2,16 @@
 
 local check = require "gamut.options"
 local format = require "gamut.report.format"
+local maps = require "gamut.maps"
 local report_table = require "gamut.report.table"
+local statistics = require "gamut.statistics"
 
 local summary = {}
-
--- n, mean, sample standard deviation (of two or more: n - 1 in the denominator), least and greatest of some numbers.
----@param values number[] one or more
----@return {n: integer, mean: number, sd: number?, min: number, max: number}
-function summary.statistics(values)
-  local n = #values
-  if n == 0 then error("study.statistics needs one number or more", 2) end
-  local sum, least, greatest = 0.0, math.huge, -math.huge
-  for _, value in ipairs(values) do
-    sum, least, greatest = sum + value, math.min(least, value), math.max(greatest, value)
-  end
-  local mean, squares = sum / n, 0.0
-  for _, value in ipairs(values) do squares = squares + (value - mean) ^ 2 end
-  return {n = n, mean = mean, sd = n > 1 and math.sqrt(squares / (n - 1)) or nil, min = least, max = greatest}
-end
-
-local function sorted(map)
-  local names = {}
-  for name in pairs(map) do names[#names + 1] = name end
-  table.sort(names)
-  return names
-end
 
 -- The labels without the one that is averaged over, and a text that is the same for equal ones.
 local function group_of(cell, over)
   local labels, key = {}, {}
-  for _, name in ipairs(sorted(cell.labels)) do
+  for _, name in ipairs(maps.keys(cell.labels)) do
     if name ~= over then
       labels[name] = cell.labels[name]
       key[#key + 1] = name .. "=" .. tostring(cell.labels[name])
@@ -65,7 +45,7 @@ function summary.summarize(cells, options)
         local value = cell.status == "finished" and cell:figure(name)
         if type(value) == "number" then values[#values + 1] = value end
       end
-      group.figures[name] = #values > 0 and summary.statistics(values) or nil
+      group.figures[name] = #values > 0 and statistics.summary(values) or nil
     end
   end
   return groups
@@ -84,16 +64,14 @@ end
 ---@return string
 function summary.group_title(group)
   local parts = {}
-  for i, name in ipairs(sorted(group.labels)) do parts[i] = name .. " " .. tostring(group.labels[name]) end
+  for i, name in ipairs(maps.keys(group.labels)) do parts[i] = name .. " " .. tostring(group.labels[name]) end
   return table.concat(parts, ", ")
 end
 
 local function label_names(groups)
   local names = {}
-  for _, group in ipairs(groups) do
-    for name in pairs(group.labels) do names[name] = true end
-  end
-  return sorted(names)
+  for _, group in ipairs(groups) do names = maps.over(names, group.labels) end
+  return maps.keys(names)
 end
 
 -- The groups as a table for gamut.report.table: labels, cells finished, then each figure's mean and spread.
