@@ -1,6 +1,7 @@
 -- The two files of a quantised model: the study's, a dictionary of torch.save compressed by zlib, and beside it a plain
 -- safetensors file, which is mapped into memory and read by any reader of that format without inflating it.
 local gamut = require "gamut"
+local maps = require "gamut.maps"
 local quantization = require "golf.quantization"
 local system = require "gamut.native.system"
 
@@ -109,7 +110,9 @@ function containers.write_safetensors(path, quantized)
   for _, list in ipairs { quantized.quantized, quantized.passthrough } do
     for _, entry in ipairs(list) do tensors[#tensors + 1] = entry end
   end
-  for name, scale in pairs(quantized.scales) do tensors[#tensors + 1] = { name .. ".scale", scale } end
+  for _, name in ipairs(maps.keys(quantized.scales)) do
+    tensors[#tensors + 1] = { name .. ".scale", quantized.scales[name] }
+  end
   gamut.safetensors.save(path, tensors, {
     format = "pt", quant_format = quantization.FORMAT, dtypes = json.encode(quantized.dtypes),
     passthrough_orig_dtypes = json.encode(quantized.original),

@@ -9,6 +9,7 @@ local context = require "gamut.train.context"
 local json = require "gamut.native.json"
 local list_directory = require("gamut.native.report").list_directory
 local machine = require "gamut.train.machine"
+local maps = require "gamut.maps"
 local process = require "gamut.native.process"
 local rescaling = require "golf.rescaling"
 local run_config = require "golf.run_config"
@@ -33,11 +34,7 @@ local function options_of(given)
     seconds = "number?", steps = "integer?", train_batch_tokens = "integer?", time_factor = "number?",
     accumulate = "integer?",
   })
-  local options = {}
-  for _, source in ipairs { DEFAULTS, given or {} } do
-    for name, value in pairs(source) do options[name] = value end
-  end
-  return options
+  return maps.over(DEFAULTS, given)
 end
 
 ---@class golf.ProbedRun what is to be timed: runs that differ in their seed only are one
@@ -49,10 +46,7 @@ end
 
 -- The settings of the probe of a run.
 local function settings_for(run, options)
-  local settings = {}
-  for _, source in ipairs { run.settings, AS_PROBED } do
-    for name, value in pairs(source) do settings[name] = value end
-  end
+  local settings = maps.over(run.settings, AS_PROBED)
   settings.seed, settings.context, settings.val_tokens = nil, run.context, run.context
   settings.train_batch_tokens = run.tokens or options.train_batch_tokens
   settings.accumulate = run.accumulate or options.accumulate or settings.accumulate

@@ -6,6 +6,7 @@ local check = require "gamut.options"
 local context = require "gamut.train.context"
 local finally = require "gamut.finally"
 local json = require "gamut.native.json"
+local maps = require "gamut.maps"
 local preparation = require "gamut.data.preparation"
 local process = require "gamut.native.process"
 local recipe = require "gamut.data.recipe"
@@ -100,8 +101,7 @@ end
 
 local function train_tokenizer(path, model, settings)
   print(("Text: %s\nTraining a SentencePiece model of %d pieces on it:"):format(path, settings.vocab_size))
-  local options = { vocab_size = settings.vocab_size }
-  for name, value in pairs(settings.trainer) do options[name] = value end
+  local options = maps.over({ vocab_size = settings.vocab_size }, settings.trainer)
   local paths = {}
   for i, file in ipairs(recipe.text_files(path, settings.exclude)) do paths[i] = file.path end
   data.train_tokenizer("sentencepiece", { input = paths, output = model, field = settings.field, options = options })
