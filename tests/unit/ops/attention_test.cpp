@@ -1,7 +1,6 @@
 // The attention operator against its definition and finite differences.
 #include "ops/attention/attention.h"
 
-#include <ATen/Parallel.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/autograd.h>
 
@@ -228,15 +227,7 @@ TEST(Attention, DoesNotDependOnTheNumberOfThreads) {
   for (const auto type : {at::kFloat, at::kBFloat16}) {
     auto in = random_inputs(c);
     for (auto& t : in) t = t.to(type);
-    const auto dy = at::randn_like(in[0]);
-    const int threads = at::get_num_threads();
-    at::set_num_threads(1);
-    const auto one = test::evaluate(with(attention, c), in, {dy});
-    at::set_num_threads(3);
-    const auto more = test::evaluate(with(attention, c), in, {dy});
-    at::set_num_threads(threads);
-    EXPECT_TRUE(at::equal(one.outputs[0], more.outputs[0]));
-    for (size_t i = 0; i < 3; ++i) EXPECT_TRUE(at::equal(one.gradients[i], more.gradients[i]));
+    test::expect_same_on_threads(with(attention, c), in, {at::randn_like(in[0])});
   }
 }
 
@@ -256,23 +247,13 @@ TEST(Attention, NothingToDo) {
   EXPECT_EQ(empty(2, 5, 0).abs().sum().item<double>(), 0);
 }
 
-template <class F>
-std::string message(const F& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "nothing thrown";
-}
-
 TEST(Attention, SaysWhatDoesNotFit) {
   const auto q = at::zeros({2, 9, 4, 8}), k = at::zeros({2, 9, 2, 8});
   const auto run = [&](const Tensor& a, const Tensor& b, const Tensor& c, bool causal = true,
                        int64_t window = 0, const std::vector<int64_t>& spans = {}) {
     const auto lines =
         spans.empty() ? std::optional<Tensor>() : at::tensor(spans, at::kLong).view({-1, 6});
-    return message([&] { attention(a, b, c, {}, causal, window, lines); });
+    return test::error_of([&] { attention(a, b, c, {}, causal, window, lines); });
   };
   EXPECT_THAT(run(q[0], k, k), HasSubstr("q must be [batch, queries, heads, head_dim]"));
   EXPECT_THAT(run(q, at::zeros({2, 9, 2, 7}), k), HasSubstr("k must be [rows, keys, kv_heads"));
