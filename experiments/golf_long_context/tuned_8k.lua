@@ -4,7 +4,7 @@
 --
 -- The plan: (1) probe every number of tokens a step in every number of micro-batches; the fastest split is taken for
 -- each. (2) Runs of the full budget with one seed, by stages: tokens a step, then the rates, then the warm-down; each
--- starts from the best of the one before. (3) The winner, the untuned hybrid and the baseline with other seeds, compared.
+-- starts from the best of the one before. (3) The winner, the untuned hybrid and the baseline with other seeds.
 -- The rule: the lowest val_bpb of the artifact wins a stage if it is more than `margin` below the setting in hand.
 local gamut = require "gamut"
 local comparison = require "golf.comparison"

@@ -6,7 +6,9 @@
 local statistics = {}
 
 local function check(values, least, who)
-  if type(values) ~= "table" then error(("statistics.%s takes lists of numbers, got a %s"):format(who, type(values)), 3) end
+  if type(values) ~= "table" then
+    error(("statistics.%s takes lists of numbers, got a %s"):format(who, type(values)), 3)
+  end
   for position, value in ipairs(values) do
     if type(value) ~= "number" or value ~= value then
       error(("statistics.%s: value %d is %s, no number"):format(who, position, tostring(value)), 3)

@@ -19,7 +19,9 @@ local cells = {}
 ---@field seeds? integer[]
 ---@field settings? table of every run, as of config.yaml
 ---@field schedules? table[] more settings for each of cells.models, such as those of probe.schedules
-local GRID = { contexts = "table", architectures = "table", seeds = "table?", settings = "table?", schedules = "table?" }
+local GRID = {
+  contexts = "table", architectures = "table", seeds = "table?", settings = "table?", schedules = "table?",
+}
 
 local SCRIPT = "train.lua"
 local SEED = 1337 -- where none was published
@@ -28,7 +30,9 @@ local SECONDS = 600.0
 -- What names a cell must not be set behind its back.
 local function refuse_axes(given)
   for key, axis in pairs { context = "contexts", seed = "seeds" } do
-    if given[key] ~= nil then error(("the cells of a study differ in %s: set %s instead of run.%s"):format(key, axis, key), 0) end
+    if given[key] ~= nil then
+      error(("the cells of a study differ in %s: set %s instead of run.%s"):format(key, axis, key), 0)
+    end
   end
   if type(given.model) == "table" and given.model.architecture ~= nil then
     error("the cells of a study differ in their architecture: set architectures instead of run.model.architecture", 0)
@@ -44,11 +48,13 @@ end
 
 ---One run. `architecture` is published or, with `variant`, what a changed one is called; `settings` go on top of the
 ---axes, `script` is train.lua unless it says another.
----@param given {context: integer, seed: integer, architecture?: string, variant?: string, settings?: table, script?: string}
+---@param given {context: integer, seed: integer, architecture?: string, variant?: string, settings?: table,
+---  script?: string}
 ---@return table cell
 function cells.cell(given)
   check("golf.cells.cell", given, {
-    context = "integer", seed = "integer", architecture = "string?", variant = "string?", settings = "table?", script = "string?",
+    context = "integer", seed = "integer", architecture = "string?", variant = "string?", settings = "table?",
+    script = "string?",
   })
   refuse_axes(given.settings or {})
   local what = given.variant or given.architecture

@@ -81,8 +81,9 @@ function comparison.sentence(one)
     one.difference, one.n[2], one.n[1], one.n[1] == 1 and "" or "s")
   if not one.welch then return text .. "; two seeds each would show whether that is more than their spread" end
   local welch, permutation = one.welch, one.permutation
-  return text .. (", 95 %% from %+.4f to %+.4f; Welch t = %.2f, %.1f degrees, p = %.2g; permutation p = %.2g of %d splits")
-    :format(welch.low, welch.high, welch.t, welch.degrees, welch.p, permutation.p, permutation.splits)
+  text = ("%s, 95 %% from %+.4f to %+.4f; Welch t = %.2f, %.1f degrees, p = %.2g"):format(text, welch.low, welch.high,
+    welch.t, welch.degrees, welch.p)
+  return ("%s; permutation p = %.2g of %d splits"):format(text, permutation.p, permutation.splits)
 end
 
 ---Prints the differences that there are and keeps them in differences.json.

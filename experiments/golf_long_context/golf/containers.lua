@@ -131,7 +131,8 @@ end
 function containers.read_safetensors(path)
   local tensors, metadata = gamut.safetensors.load(path)
   if metadata.quant_format ~= quantization.FORMAT then
-    error(("%s: its format is %s, and only %s is read"):format(path, metadata.quant_format or "none", quantization.FORMAT), 0)
+    error(("%s: its format is %s, and only %s is read"):format(path, metadata.quant_format or "none",
+      quantization.FORMAT), 0)
   end
   local result = { quantized = {}, scales = {}, passthrough = {} }
   result.dtypes = read_dtypes(path, metadata, "dtypes")

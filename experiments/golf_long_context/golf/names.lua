@@ -26,7 +26,7 @@ local MIXERS = {
 local BLOCK_OWN = { "attn_scale", "mlp_scale", "resid_mix" }
 local MLP = { { "fc", "up_proj" }, { "proj", "down_proj" } }
 
--- Whether the study's code would read these tensors as the mixer means them: its rotation is the reversed one of halves.
+-- Whether the study's code would read these tensors as the mixer means them: it rotates halves, in reverse.
 local function is_studys(mixer)
   if mixer.name == "gdn" then return true end
   local options = mixer.options

@@ -10,7 +10,6 @@ local json = require "gamut.native.json"
 local list_directory = require("gamut.native.report").list_directory
 local machine = require "gamut.train.machine"
 local maps = require "gamut.maps"
-local process = require "gamut.native.process"
 local rescaling = require "golf.rescaling"
 local run_config = require "golf.run_config"
 local settings_of = require "golf.settings"
@@ -143,11 +142,7 @@ end
 -- One process measures at a time: two would slow each other, and what one finds the others use.
 local function claimed(folder)
   system.make_directories(folder)
-  local path = folder .. "/.measuring"
-  local claim, holder = process.claim(path)
-  if claim then return claim end
-  print(("%s measures step times in %s; waiting for it."):format(holder, folder))
-  return process.claim(path, { wait = true })
+  return gamut.study.claim(folder .. "/.measuring", "measures step times in " .. folder)
 end
 
 -- Whether every cell has been tried; all must have finished, unless they may fail.

@@ -7,9 +7,15 @@ local probe_store = {}
 
 local function same(a, b) return json.encode(a) == json.encode(b) end
 
+local function is_of_model(a, b) return a.context == b.context and a.architecture == b.architecture end
+
 local function flat(map, prefix, into)
   for name, value in pairs(map) do
-    if type(value) == "table" then flat(value, prefix .. name .. ".", into) else into[prefix .. name] = tostring(value) end
+    if type(value) == "table" then
+      flat(value, prefix .. name .. ".", into)
+    else
+      into[prefix .. name] = tostring(value)
+    end
   end
   return into
 end
@@ -48,8 +54,7 @@ function probe_store.add(path, list, entries, replace)
   local saved = probe_store.read(path)
   for _, entry in ipairs(entries) do
     for i = replace and #saved[list] or 0, 1, -1 do
-      local other = saved[list][i]
-      if other.context == entry.context and other.architecture == entry.architecture then table.remove(saved[list], i) end
+      if is_of_model(saved[list][i], entry) then table.remove(saved[list], i) end
     end
     table.insert(saved[list], entry)
   end
@@ -64,7 +69,7 @@ end
 function probe_store.find(probes, entry)
   local stale
   for _, other in ipairs(probes) do
-    if other.context == entry.context and other.architecture == entry.architecture then
+    if is_of_model(other, entry) then
       local fits = same(other.machine, entry.machine) and same(other.program, entry.program)
         and same(other.settings, entry.settings)
       if fits then return other end

@@ -1,8 +1,8 @@
 -- The study's int8: large matrices by row, small tensors in float16, control tensors in float32.
 --
--- What makes it that one and no other: a row is clipped at a quantile between its two largest values; its scale is never
--- below 1/127, so that rows within -1 to 1 share one step; integers are rounded with the scale in float32, half to even,
--- and multiplied by the scale in float16.
+-- What makes it that one and no other: a row is clipped at a quantile between its two largest values; its scale is
+-- never below 1/127, so that rows within -1 to 1 share one step; integers are rounded with the scale in float32, half
+-- to even, and multiplied by the scale in float16.
 local gamut = require "gamut"
 
 local quantization = {}
@@ -151,7 +151,9 @@ function quantization.check(path, quantized)
     end
   end
   for name, dtype in pairs(quantized.original) do
-    if not small[name] or not FLOATS[dtype] then refuse(("%s is said to have been %s"):format(name, tostring(dtype))) end
+    if not small[name] or not FLOATS[dtype] then
+      refuse(("%s is said to have been %s"):format(name, tostring(dtype)))
+    end
   end
   return quantized
 end

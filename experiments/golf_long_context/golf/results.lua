@@ -178,7 +178,14 @@ end
 ---@field all_runs table[] of every cell, in the shape of published.lua
 ---@field runs table[] of the finished ones
 ---@field published table[] the published runs to stand beside
----@field figures table<string, {ours: table?, published: table?, values: number[], difference: number?, ratio: number?}>
+---@field figures table<string, golf.Figure>
+
+---@class golf.Figure n, mean, sd, min and max over the seeds, ours and published
+---@field ours table?
+---@field published table?
+---@field values number[] ours, one a finished run
+---@field difference number? of the means, ours minus published
+---@field ratio number? of the means, ours over published
 
 ---What the cells came to.
 ---@param cells gamut.study.Cell[] labelled {context =, architecture =, seed =}

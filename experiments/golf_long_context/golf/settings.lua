@@ -47,8 +47,8 @@ function settings.published(context, architecture)
   local found = (PUBLISHED[architecture] or {})[context]
   if not found then return nil end
   return {
-    train_batch_tokens = found.train_batch_tokens, momentum = maps.over(MOMENTUM, found.momentum), warmdown_steps = found.warmdown_steps,
-    seeds = { table.unpack(found.seeds) },
+    train_batch_tokens = found.train_batch_tokens, momentum = maps.over(MOMENTUM, found.momentum),
+    warmdown_steps = found.warmdown_steps, seeds = { table.unpack(found.seeds) },
   }
 end
 
@@ -71,11 +71,15 @@ local NOT_NEGATIVE = { "max_seconds", "warmup_steps", "val_every", "log_every", 
 
 local function check_numbers(config, momentum)
   for _, name in ipairs(NOT_NEGATIVE) do
-    if config[name] and config[name] < 0 then error(("%s must not be negative, got %s"):format(name, config[name]), 0) end
+    if config[name] and config[name] < 0 then
+      error(("%s must not be negative, got %s"):format(name, config[name]), 0)
+    end
   end
   for _, name in ipairs { "start", "final" } do
     local value = momentum[name]
-    if value < 0 or value >= 1 then error(("momentum.%s must be at least 0 and below 1, not %s"):format(name, value), 0) end
+    if value < 0 or value >= 1 then
+      error(("momentum.%s must be at least 0 and below 1, not %s"):format(name, value), 0)
+    end
   end
 end
 
@@ -97,8 +101,8 @@ local function values_of(config)
   if not values.warmdown_steps then missing[#missing + 1] = "warmdown_steps" end
   if #missing > 0 then
     local what = #(config.model.layers or {}) > 0 and "these layers" or tostring(config.model.architecture)
-    error(("nothing was published for %s at context %d, so give %s; "
-      .. "study.lua with schedule=probe measures and derives them"):format(what, config.context, table.concat(missing, ", ")), 0)
+    error(("nothing was published for %s at context %d, so give %s; study.lua with schedule=probe measures and derives "
+      .. "them"):format(what, config.context, table.concat(missing, ", ")), 0)
   end
   return values
 end
@@ -107,8 +111,8 @@ end
 local function training_windows(values, config)
   local share, context = values.train_batch_tokens // config.accumulate, config.context
   if values.train_batch_tokens % config.accumulate ~= 0 or share % context ~= 0 or share == 0 then
-    error(("train_batch_tokens %d is not accumulate %d times a whole number of sequences of %d; "
-      .. "a multiple of %d would be"):format(values.train_batch_tokens, config.accumulate, context, config.accumulate * context), 0)
+    error(("train_batch_tokens %d is not accumulate %d times a whole number of sequences of %d; a multiple of %d would "
+      .. "be"):format(values.train_batch_tokens, config.accumulate, context, config.accumulate * context), 0)
   end
   return share // context
 end

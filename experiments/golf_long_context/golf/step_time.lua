@@ -61,7 +61,9 @@ end
 ---@return string
 function step_time.verdict(contexts, times, a, b)
   local points = {}
-  for i, context in ipairs(contexts) do points[i] = { context = context, a = times[a][context], b = times[b][context] } end
+  for i, context in ipairs(contexts) do
+    points[i] = { context = context, a = times[a][context], b = times[b][context] }
+  end
   table.sort(points, function(one, other) return one.context < other.context end)
   local at, last = step_time.crossing(points), points[#points]
   local faster = last.a < last.b and a or b

@@ -8,7 +8,6 @@ local finally = require "gamut.finally"
 local json = require "gamut.native.json"
 local maps = require "gamut.maps"
 local preparation = require "gamut.data.preparation"
-local process = require "gamut.native.process"
 local recipe = require "gamut.data.recipe"
 local system = require "gamut.native.system"
 local data, study = gamut.data, gamut.study
@@ -82,15 +81,6 @@ local function need_both_sides(manifest, path)
     :format(path, (train or val).documents), 0)
 end
 
--- Another node or command that has the same folder may be at work in it, and then has done it all.
-local function claimed(folder)
-  local path = folder .. "/.lock"
-  local claim, holder = process.claim(path)
-  if claim then return claim end
-  print(("%s prepares the text in %s; waiting for it."):format(holder, folder))
-  return process.claim(path, { wait = true })
-end
-
 -- What is finished is kept: the model, shards of whole files.
 local function end_if_interrupted()
   local signal = gamut.interrupted()
@@ -152,7 +142,8 @@ function text.prepare(path, folder, settings)
   check("golf.text", settings, SETTINGS)
   path = find(path)
   system.make_directories(folder)
-  local claim = claimed(folder) or end_if_interrupted() -- while it waited
+  -- Another node or command that has the same folder may be at work in it, and then has done it all.
+  local claim = study.claim(folder .. "/.lock", "prepares the text in " .. folder) or end_if_interrupted()
   local _ <close> = finally(function()
     claim:release()
     end_if_interrupted()

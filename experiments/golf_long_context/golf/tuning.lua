@@ -1,5 +1,5 @@
--- A sweep of one setting after the other: tokens a step, then learning rates, then warm-down. Each stage starts from the
--- best of those before; what is to replace the setting in hand must beat it by more than a margin, so that the
+-- A sweep of one setting after the other: tokens a step, then learning rates, then warm-down. Each stage starts from
+-- the best of those before; what is to replace the setting in hand must beat it by more than a margin, so that the
 -- published one stays where the seeds' spread decides.
 local gamut = require "gamut"
 local cells = require "golf.cells"
@@ -169,8 +169,8 @@ end
 local function state_plan(self)
   local config = self.config
   print(("Probes of %d batches in up to %d splits each, then stages from %s: %d settings of tokens, %d of rate, %d of "
-    .. "warmdown. Another setting has to be more than %g bits per byte better."):format(#config.tokens, #config.accumulate,
-    tuning.name(self.point), #config.tokens, #config.rate, #config.warmdown, config.margin))
+    .. "warmdown. Another setting has to be more than %g bits per byte better."):format(#config.tokens,
+    #config.accumulate, tuning.name(self.point), #config.tokens, #config.rate, #config.warmdown, config.margin))
 end
 
 ---Probes, then all stages; every run is a cell of the study that is being run, so the same command goes on where it

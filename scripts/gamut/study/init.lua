@@ -19,6 +19,7 @@ return strict("gamut.study", {
   folder = plan.folder,
   is_dry_run = plan.is_dry_run,
   grid = require "gamut.study.grid",
+  claim = require "gamut.study.claim",
   summarize = summary.summarize,
   table = summary.table,
   print = summary.print,

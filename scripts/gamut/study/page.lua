@@ -22,11 +22,12 @@ local function curves_of(groups, metric, x)
     for _, cell in ipairs(group.cells) do
       local series = cell:series()
       local one = series[metric]
-      local xs = one and (x == "time" and clock(one.step, series.train_seconds or series.time) or x == "step" and one.step)
+      local xs = one and one.step
+      if one and x == "time" then xs = clock(one.step, series.train_seconds or series.time) end
       if xs and #xs > 0 then
         list[#list + 1] = {
-          label = cell.title, key = summary.group_title(group), step = xs, value = one.value, color = (i - 1) % COLORS + 1,
-          smooth = #xs > 100,
+          label = cell.title, key = summary.group_title(group), step = xs, value = one.value,
+          color = (i - 1) % COLORS + 1, smooth = #xs > 100,
         }
       end
     end

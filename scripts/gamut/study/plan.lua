@@ -16,13 +16,14 @@ local system = require "gamut.native.system"
 local Plan = {}
 Plan.__index = Plan
 
--- Where a study's cells go: --run-dir, or runs/<the experiment's folder>/<name of the last --config, else of the script>:
--- another configuration file is another grid.
+-- Where a study's cells go: --run-dir, or runs/<the experiment's folder>/<name of the last --config, else of the
+-- script>: another configuration file is another grid.
 local function folder()
   local given = context.settings()
   if given.run_dir then return given.run_dir end
   local named_by = given.config_files[#given.config_files] or given.script
-  return ("%s/%s/%s"):format(given.runs_root, given.script_dir:match "([^/]+)/*$", named_by:match "([^/]+)%.%w+$" or given.study)
+  local name = named_by:match "([^/]+)%.%w+$" or given.study
+  return ("%s/%s/%s"):format(given.runs_root, given.script_dir:match "([^/]+)/*$", name)
 end
 
 -- Whether the command asks only what would be done: --dry-run.
@@ -75,8 +76,8 @@ local function refuse_changes(self)
     for _, line in ipairs(differences(cell, accepted)) do lines[#lines + 1] = line end
   end
   if #lines > 0 then
-    context.refuse(("%s holds cells that were run with other settings than these:\n%s\nchoose another --run-dir, move those "
-      .. "folders away, or accept the difference by name"):format(self.folder, table.concat(lines, "\n")))
+    context.refuse(("%s holds cells that were run with other settings than these:\n%s\nchoose another --run-dir, move "
+      .. "those folders away, or accept the difference by name"):format(self.folder, table.concat(lines, "\n")))
   end
   for _, name in ipairs(self.settings.accept) do
     if accepted[name] ~= "needed" then

@@ -52,8 +52,9 @@ function settings.words(map)
   return words
 end
 
--- What the configuration in a run folder has otherwise than these settings of the script would: {{key =, old =, new =}, …}.
--- A script without a config.yaml beside it takes none, so nothing differs. Unknown keys and wrong types are errors in words.
+-- What the configuration in a run folder has otherwise than these settings of the script would: {{key =, old =,
+-- new =}, …}. A script without a config.yaml beside it takes none, so nothing differs. Unknown keys and wrong types are
+-- errors in words.
 function settings.changes(script, words, dir)
   local template = (script:match "^(.*)/[^/]*$" or ".") .. "/config.yaml"
   if not system.exists(template) then return {} end
