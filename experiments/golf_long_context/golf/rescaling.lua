@@ -1,24 +1,18 @@
 -- The study's rule for schedules: from the time of a step, how many steps a budget holds, and with that over how many
 -- the momentum warms up and the rates come down. Both shares are those of the 4k record: 1500 and 3000 of 8394 steps.
 local check = require "gamut.options"
-local settings = require "golf.settings"
+local published = require "golf.published"
 local text_table = require "gamut.report.text_table"
 
 local rescaling = {}
 
 local WARMUP_SHARE, WARMDOWN_SHARE = 0.18, 0.36
 
--- What the study measured: ms a step at 524,288 tokens, and the factor by which it took a step of 393,216 to be
--- shorter. The 16k hybrid's factor was forgotten. The 4k times were measured, but not used for the 4k runs.
-local PUBLISHED = {
-  baseline = {
-    [4096] = { step_ms = 546, time_factor = 1.0 }, [8192] = { step_ms = 757, time_factor = 0.75 },
-    [16384] = { step_ms = 1220, time_factor = 0.75 }, [32768] = { step_ms = 2160, time_factor = 1.0 },
-  },
-  hybrid = {
-    [4096] = { step_ms = 790, time_factor = 1.0 }, [8192] = { step_ms = 899, time_factor = 0.75 },
-    [16384] = { step_ms = 1037, time_factor = 1.0 }, [32768] = { step_ms = 1363, time_factor = 1.0 },
-  },
+-- The factor by which the study took a step of 393,216 tokens to be shorter than its probe's of 524,288. The 16k
+-- hybrid's was forgotten. The 4k times were measured, but not used for the 4k runs.
+local TIME_FACTOR = {
+  baseline = { [4096] = 1.0, [8192] = 0.75, [16384] = 0.75, [32768] = 1.0 },
+  hybrid = { [4096] = 1.0, [8192] = 0.75, [16384] = 1.0, [32768] = 1.0 },
 }
 
 local function rounded(value) return math.floor(value + 0.5) end
@@ -52,14 +46,13 @@ end
 ---it measured nothing.
 ---@param context integer
 ---@param architecture string
----@return {step_ms: number, time_factor: number, schedule: golf.Schedule, used: boolean}?
+---@return {step_ms: number, time_factor: number, schedule: golf.Schedule}?
 function rescaling.published(context, architecture)
-  local measured = (PUBLISHED[architecture] or {})[context]
-  if not measured then return nil end
-  local schedule = rescaling.derive { step_ms = measured.step_ms, time_factor = measured.time_factor, seconds = 600 }
-  local run = settings.published(context, architecture)
-  local used = run and run.warmdown_steps == schedule.warmdown or false
-  return { step_ms = measured.step_ms, time_factor = measured.time_factor, schedule = schedule, used = used }
+  local step_ms = (published.probe_ms[context] or {})[architecture]
+  if not step_ms then return nil end
+  local factor = TIME_FACTOR[architecture][context]
+  local schedule = rescaling.derive { step_ms = step_ms, time_factor = factor, seconds = 600 }
+  return { step_ms = step_ms, time_factor = factor, schedule = schedule }
 end
 
 ---The factor for runs whose steps have other numbers of tokens than the probe's: a step of fewer is taken to be shorter
@@ -96,9 +89,9 @@ function rescaling.table(entries)
   for i, entry in ipairs(entries) do
     local row = { tostring(entry.context), entry.architecture }
     rows[i + 1] = written(entry.step_ms, entry.time_factor, entry.schedule, row)
-    local published = rescaling.published(entry.context, entry.architecture)
-    if published then
-      written(published.step_ms, published.time_factor, published.schedule, row)
+    local theirs = rescaling.published(entry.context, entry.architecture)
+    if theirs then
+      written(theirs.step_ms, theirs.time_factor, theirs.schedule, row)
       any_published = true
     end
   end
