@@ -7,7 +7,7 @@ local json = require "gamut.native.json"
 -- The run verb has noted this script; the experiment is to see itself and the config.yaml beside it.
 local settings = package.loaded["gamut.native.run"]
 local folder = os.getenv "GAMUT_EXPERIMENT"
-settings.script, settings.config_path = folder .. "/train.lua", folder .. "/config.yaml"
+settings.script, settings.script_dir = folder .. "/train.lua", folder
 
 -- By default the dtype of Muon's products depends on the processor.
 local muon = gamut.optim.muon
