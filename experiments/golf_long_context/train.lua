@@ -81,7 +81,9 @@ local function validation()
   local result = run:untimed(validate)
   log:validation(run, result)
   run:log { val_loss = result.loss, val_bpb = result.bpb, train_seconds = run:seconds() }
-  run:result { pre_quant_loss = result.loss, pre_quant_bpb = result.bpb }
+  run:result {
+    pre_quant_loss = result.loss, pre_quant_bpb = result.bpb, val_tokens = result.tokens, val_bytes = result.bytes,
+  }
 end
 
 -- What counts in the end: the score of the model that is read back from the artifact, its weights in eight bits.

@@ -83,6 +83,7 @@ def check_whole_run():
     check(lines[0] == "step:0/12val_loss" and lines[-2:] == ["step:12/12train_loss", "step:12/12val_loss"], f"log: {lines}")
     record = json.loads(pathlib.Path("plain/run.json").read_text())
     results = record["results"]
+    check((results["val_tokens"], results["val_bytes"]) == (288, 288), f"18 windows of letters: {results}")
     check(results["steps"] == 12 and results["parameters"] == record["parameters"], f"results: {results}")
     check(results["pre_quant_loss"] == losses[-1] and results["step_average_ms"] > 0 and results["peak_mib"] > 0,
           f"results: {results}")

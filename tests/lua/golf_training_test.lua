@@ -283,4 +283,13 @@ testing.test("validation has the published windows, sequences and batches at eve
   os.remove(path)
 end)
 
+testing.test("the windows and the scores of the study's logs give the bytes of its validation text", function()
+  local bytes = { [4096] = 151080363, [8192] = 151080363, [16384] = 151061141, [32768] = 151024099 }
+  for _, run in ipairs(published.runs) do
+    local tokens = (62024001 - 1) // run.context * run.context
+    local told = tokens * run.post_quant.loss / (math.log(2) * run.post_quant.bpb) -- of eight decimals each
+    testing.close(told, bytes[run.context], 1.5, ("%s %d"):format(run.architecture, run.context))
+  end
+end)
+
 testing.finish()
