@@ -1,7 +1,7 @@
--- luacheck settings: Lua 5.4; messages stay on one line, so lines may be long.
+-- luacheck settings: Lua 5.4.
 std = "lua54"
-max_line_length = 140
-max_comment_line_length = false
+max_line_length = 120
+max_comment_line_length = false -- an annotation stays on one line
 codes = true
 -- Methods are written with a colon whether or not they use self.
 self = false

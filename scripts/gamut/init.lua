@@ -62,7 +62,8 @@ setmetatable(gamut, {
     end
     local fn = type(name) == "string" and operator(self, "aten", name)
     if fn then return fn end
-    error(("gamut has no operator or module `%s`%s"):format(tostring(name), did_you_mean(known_names(), tostring(name))), 2)
+    error(("gamut has no operator or module `%s`%s")
+      :format(tostring(name), did_you_mean(known_names(), tostring(name))), 2)
   end,
 })
 

@@ -160,7 +160,8 @@ function repl.help(value)
     for _, signature in ipairs(signatures) do print("  " .. signature) end
   elseif type(value) == "function" then
     local info = debug.getinfo(value, "S")
-    print(info.what == "C" and "  a function of the program" or ("  a function defined at %s:%d"):format(info.short_src, info.linedefined))
+    print(info.what == "C" and "  a function of the program"
+      or ("  a function defined at %s:%d"):format(info.short_src, info.linedefined))
   elseif type(value) == "table" or native.is_tensor(value) then
     help_members(value)
   else
@@ -180,7 +181,8 @@ function repl.help_name(name)
       return
     end
     local near = native.nearest(native.operator_names "aten", name)
-    print(("  nothing is called `%s`%s"):format(name, #near > 0 and "; did you mean `" .. table.concat(near, "`, `") .. "`?" or ""))
+    print(("  nothing is called `%s`%s")
+      :format(name, #near > 0 and "; did you mean `" .. table.concat(near, "`, `") .. "`?" or ""))
     return
   end
   repl.help(value)

@@ -78,7 +78,8 @@ function testing.close(actual, expected, tolerance)
   local gap, complaint = distance(actual, expected)
   if not gap then error(complaint, 2) end
   if not (gap <= tolerance) then
-    error(("expected\n%s\ngot\n%s\nlargest difference %g, allowed %g"):format(show(expected), show(actual), gap, tolerance), 2)
+    error(("expected\n%s\ngot\n%s\nlargest difference %g, allowed %g")
+      :format(show(expected), show(actual), gap, tolerance), 2)
   end
 end
 

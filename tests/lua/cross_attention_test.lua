@@ -35,7 +35,8 @@ testing.test("what is missing or does not fit is said", function()
   local mixer, x = cross(), gamut.randn { 2, 5, 32 }
   testing.raises(function() mixer(x) end, "give context.memory")
   testing.raises(function() mixer(x, { memory = gamut.randn { 2, 7, 25 } }) end, "d_memory = 24")
-  testing.raises(function() mixer(x, { memory_lengths = gamut.tensor { 1, 2 } }) end, "context.memory, which is missing")
+  testing.raises(function() mixer(x, { memory_lengths = gamut.tensor { 1, 2 } }) end,
+    "context.memory, which is missing")
   testing.raises(function() cross { window = 4 } end, "leave window out")
   testing.raises(function() cross { rope = "half" } end, "leave rope out")
   testing.raises(function() nn.mixer("attention", { d_model = 32, d_memory = 8 }) end, "cross = true")
@@ -52,7 +53,8 @@ testing.test("a decoder hands the memory to the layers that read one", function(
     testing.equal(whole.shape, { 2, 6, 11 })
     testing.is_true((whole - model(ids, { memory = -memory })):abs():max():item() > 1e-6)
     local state = model:new_state(2)
-    local parts = { model(ids:narrow(1, 0, 4), { state = state, memory = memory }), model(ids:narrow(1, 4, 2), { state = state }) }
+    local parts = { model(ids:narrow(1, 0, 4), { state = state, memory = memory }),
+      model(ids:narrow(1, 4, 2), { state = state }) }
     testing.close(gamut.cat(parts, 1), whole, 1e-4)
   end)
 end)

@@ -89,7 +89,9 @@ testing.test("splits: a group is on one side, and neither side is empty", functi
   end
   for seed = 0, 20 do
     local found = {}
-    for _, item in ipairs(splits.assign(many(2), with{validation = 0.01, test = 0.0, seed = seed})) do found[item.split] = true end
+    for _, item in ipairs(splits.assign(many(2), with{validation = 0.01, test = 0.0, seed = seed})) do
+      found[item.split] = true
+    end
     assert(found.train and found.val, "a side is empty with seed " .. seed)
   end
 end)
@@ -99,7 +101,8 @@ testing.test("splits: by a file, with names with and without ending", function()
   local items = splits.assign({{name = "a.wav"}, {name = "b.wav"}}, with{split_file = file})
   testing.equal(items[1].split .. " " .. items[2].split, "train val")
   write("split.csv", "a.wav,train\nb,both\n")
-  testing.raises(function() splits.assign({{name = "a.wav"}}, with{split_file = file}) end, "split.csv:2: `b,both` is not")
+  testing.raises(function() splits.assign({{name = "a.wav"}}, with{split_file = file}) end,
+    "split.csv:2: `b,both` is not")
   write("split.csv", "other\ttrain\n")
   testing.raises(function() splits.assign({{name = "a.wav"}}, with{split_file = file}) end, "names none of the 1 items")
 end)
@@ -152,7 +155,8 @@ end)
 
 testing.test("fma: two rows of headings, official split, subset, broken clips", function()
   write("fma/fma_metadata/tracks.csv", ",album,artist,set,set,track\n,id,id,split,subset,title\ntrack_id,,,,,\n"
-    .. '2,1,10,training,small,"Food,\n""raw"""\n5,1,10,validation,large,b\n1486,2,11,test,small,c\n7,2,11,training,full,d\n')
+    .. '2,1,10,training,small,"Food,\n""raw"""\n5,1,10,validation,large,b\n1486,2,11,test,small,c\n'
+    .. '7,2,11,training,full,d\n')
   for _, id in ipairs{"000002", "000005", "001486", "000007", "000009"} do
     write(("fma/fma_large/%s/%s.mp3"):format(id:sub(1, 3), id), "")
   end
@@ -194,7 +198,8 @@ testing.test("debian_music and audio_folder: files by ending, groups by folder",
   testing.equal(names_of(items), "a/x.MP3 y.flac")
   testing.equal(items[1].group .. " " .. items[2].group, "a .")
   write("empty/notes.txt", "")
-  testing.raises(function() list("audio_folder", {source = folder .. "/empty", split_by = "file"}) end, "holds no audio")
+  testing.raises(function() list("audio_folder", {source = folder .. "/empty", split_by = "file"}) end,
+    "holds no audio")
 end)
 
 os.execute("rm -rf '" .. folder .. "'")

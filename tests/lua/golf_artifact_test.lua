@@ -284,13 +284,16 @@ test("files that are not what they should be are refused in words, and nothing i
   refused_change("are float32, not int8",
     function(object) object.quantized["tok_emb.weight"] = gamut.ones { 1024, 192 } end)
   refused_change("tok_emb.weight has no dtype", function(object) object.dtypes["tok_emb.weight"] = "float12" end)
-  refused_change("has a scale or a dtype and no integers", function(object) object.quantized["tok_emb.weight"] = nil end)
+  refused_change("has a scale or a dtype and no integers",
+    function(object) object.quantized["tok_emb.weight"] = nil end)
   refused_change("both as integers and as it was",
     function(object) object.passthrough["tok_emb.weight"] = gamut.ones { 2 } end)
   refused_change("is said to have been int7",
     function(object) object.passthrough_orig_dtypes["blocks.0.mixer.A_log"] = "int7" end)
   refused_change("the numbers of tok_emb.weight do not lie in a row",
-    function(object) object.quantized["tok_emb.weight"] = gamut.ones({ 1, 1 }, { dtype = "int8" }):expand { 1024, 192 } end)
+    function(object)
+      object.quantized["tok_emb.weight"] = gamut.ones({ 1, 1 }, { dtype = "int8" }):expand { 1024, 192 }
+    end)
   refused_change("the numbers of skip_weights do not lie in a row",
     function(object) object.passthrough.skip_weights = gamut.ones { 1 }:expand { 1 << 40 } end)
   refused_change("missing (1): skip_weights", function(object) object.passthrough.skip_weights = nil end)

@@ -10,7 +10,8 @@ local function fit(model, vocab_size) return budget.fit(model, { vocab_size = vo
 
 testing.test("the published widths come out of the published counts, and the hybrid's out of the baseline's", function()
   for _, case in ipairs {
-    { "baseline", 17059912, 512, 17059912 }, { "hybrid", 17424332, 448, 17424332 }, { "hybrid", 17059912, 448, 17424332 },
+    { "baseline", 17059912, 512, 17059912 }, { "hybrid", 17424332, 448, 17424332 },
+    { "hybrid", 17059912, 448, 17424332 },
     { "hybrid_4k", 14390216, 448, 14390216 },
   } do
     local found = fit { architecture = case[1], parameters = case[2] }
@@ -26,7 +27,8 @@ testing.test("other ratios of GDN to attention are told with the nearest on both
 end)
 
 testing.test("any mixers, and the model that is then built has the count that was told", function()
-  local model = { layers = { "gdn", "mamba", "memory_cache", "attention" }, parameters = 400000, n_heads = 4, n_kv_heads = 2 }
+  local model = { layers = { "gdn", "mamba", "memory_cache", "attention" }, parameters = 400000, n_heads = 4,
+    n_kv_heads = 2 }
   gamut.manual_seed(3)
   local found = fit(model, 260)
   local after = gamut.randn { 3 }
@@ -39,7 +41,8 @@ testing.test("any mixers, and the model that is then built has the count that wa
 end)
 
 testing.test("what no width can meet is said in the mixer's words", function()
-  testing.raises(function() fit { layers = { "gnd" }, parameters = 1000 } end, "unknown mixer `gnd`; did you mean `gdn`")
+  testing.raises(function() fit { layers = { "gnd" }, parameters = 1000 } end,
+    "unknown mixer `gnd`; did you mean `gdn`")
   testing.raises(function() fit { layers = { "gdn" } } end, "budget.fit needs model.parameters")
 end)
 

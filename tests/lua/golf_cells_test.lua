@@ -32,7 +32,8 @@ end)
 
 test("a cell is a run of train.lua with its axes, what all runs have, and its schedule", function()
   local list = cells.grid {
-    contexts = { 8192 }, architectures = { "baseline", "hybrid" }, settings = { data = "d", model = { n_heads = 4 }, max_seconds = 300 },
+    contexts = { 8192 }, architectures = { "baseline", "hybrid" },
+    settings = { data = "d", model = { n_heads = 4 }, max_seconds = 300 },
     schedules = { { warmdown_steps = 1 }, { warmdown_steps = 2, momentum = { warmup_steps = 3 } } },
   }
   equal(list[2], {
@@ -47,12 +48,16 @@ test("a cell is a run of train.lua with its axes, what all runs have, and its sc
 end)
 
 test("how long a run takes is said only where the clock ends it", function()
-  local function seconds(settings) return cells.cell { context = 64, seed = 1, variant = "v", settings = settings }.seconds end
+  local function seconds(settings)
+    return cells.cell { context = 64, seed = 1, variant = "v", settings = settings }.seconds
+  end
   equal({ seconds {}, seconds { max_seconds = 0 }, seconds { iterations = 5 } }, { 600.0 })
 end)
 
 test("what names a cell is not set behind its back", function()
-  local function with(settings) return function() cells.grid { contexts = {}, architectures = {}, settings = settings } end end
+  local function with(settings)
+    return function() cells.grid { contexts = {}, architectures = {}, settings = settings } end
+  end
   raises(with { seed = 3 }, "set seeds instead of run.seed")
   raises(with { context = 3 }, "set contexts instead of run.context")
   raises(with { model = { architecture = "hybrid" } }, "set architectures instead")

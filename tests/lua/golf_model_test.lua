@@ -170,12 +170,14 @@ end)
 
 testing.test("models that cannot be meant are refused in words", function()
   local function options(given) return function() architectures.options(given, { vocab_size = 10 }) end end
-  testing.raises(options { architecture = "hybird" }, "architecture is hybird; it must be baseline, hybrid or hybrid_4k")
+  testing.raises(options { architecture = "hybird" },
+    "architecture is hybird; it must be baseline, hybrid or hybrid_4k")
   testing.raises(options {}, "architecture is null")
   testing.raises(options { layers = { "gdn" } }, "needs a width: give model.d_model, or model.parameters")
   testing.raises(options { architecture = "hybrid", d_model = 64, parameters = 10 }, "both say how wide")
   testing.raises(options { layers = { 3 }, d_model = 8 }, "layer 0 must be a mixer's name")
-  testing.raises(options { architecture = "baseline", mixers = { gdn = {} } }, "model.mixers.gdn is given, but no layer is `gdn`")
+  testing.raises(options { architecture = "baseline", mixers = { gdn = {} } },
+    "model.mixers.gdn is given, but no layer is `gdn`")
   testing.raises(options { layers = { "mamab" }, d_model = 8 }, "mamab")
   testing.raises(options { architecture = "hybrid", n_head = 8 }, "no option `n_head`; did you mean `n_heads`")
   testing.raises(options { architecture = "hybrid", gdn = { heads = 8 } }, "model.gdn has no option `heads`")

@@ -37,7 +37,9 @@ end)
 
 testing.test("the rule of a step time's crossing is exact for powers of the context", function()
   local points = {}
-  for i, context in ipairs { 1000, 3000, 9000, 27000 } do points[i] = { context = context, a = context ^ 1.5, b = 5000 ^ 0.5 * context } end
+  for i, context in ipairs { 1000, 3000, 9000, 27000 } do
+    points[i] = { context = context, a = context ^ 1.5, b = 5000 ^ 0.5 * context }
+  end
   testing.close(step_time.crossing(points), 5000, 1e-6)
 end)
 
@@ -86,7 +88,9 @@ testing.test("variants: places of attention among nine layers, at the hybrid's w
   local two_six = variants.hybrid({ 2, 6 }, 17424332)
   testing.equal(two_six, {
     name = "attention_2_6", like = "hybrid",
-    model = { parameters = 17424332, layers = { "gdn", "gdn", "attention", "gdn", "gdn", "gdn", "attention", "gdn", "gdn" } },
+    model = {
+      parameters = 17424332, layers = { "gdn", "gdn", "attention", "gdn", "gdn", "gdn", "attention", "gdn", "gdn" },
+    },
   })
   testing.equal(variants.hybrid({ 4 }).model.d_model, 448)
   testing.raises(function() variants.hybrid { 9 } end, "layer 9; layers are 0 to 8")
@@ -117,7 +121,9 @@ testing.test("seeds: the difference, its interval and both tests", function()
   testing.is_true(comparison.sentence(found[2]):find "two seeds each would show")
   testing.equal({ found[3].n[2], found[3].difference }, { 0, nil })
   local pairs_of = {}
-  for i, one in ipairs(comparison.of(groups, { "other", "hybrid" })) do pairs_of[i] = one.model .. " " .. one.reference end
+  for i, one in ipairs(comparison.of(groups, { "other", "hybrid" })) do
+    pairs_of[i] = one.model .. " " .. one.reference
+  end
   testing.equal(pairs_of, { "baseline other", "hybrid other", "planned other", "baseline hybrid", "planned hybrid" })
   testing.equal(comparison.of(groups, { "nothing" }), {})
 end)

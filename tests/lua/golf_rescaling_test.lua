@@ -72,7 +72,8 @@ testing.test("the table says what was derived beside what was published", functi
   }
   local lines = {}
   for line in text:gmatch "[^\n]+" do lines[#lines + 1] = line:gsub("%s+", " "):gsub("^ ", "") .. "" end
-  testing.equal(lines[1], "context model ms a step factor steps momentum warm-down published: ms factor steps momentum warm-down")
+  testing.equal(lines[1],
+    "context model ms a step factor steps momentum warm-down published: ms factor steps momentum warm-down")
   testing.equal(lines[2], "8192 hybrid 700.0 0.75 1143 206 411 899.0 0.75 890 160 320")
   testing.equal(lines[3], "512 baseline 12.3 1 100 18 36")
 end)

@@ -100,7 +100,8 @@ testing.test("the groups hold what the study's hold", function()
   testing.equal(count_of(hybrid.others), { 72, 56268 })
   local names = {}
   for _, entry in ipairs(hybrid.matrices) do names[entry[1]] = true end
-  testing.is_true(names["blocks.0.mixer.a_proj.weight"] and names["blocks.8.mixer.b_proj.weight"], "w_a and w_b are Muon's")
+  testing.is_true(names["blocks.0.mixer.a_proj.weight"] and names["blocks.8.mixer.b_proj.weight"],
+    "w_a and w_b are Muon's")
 end)
 
 testing.test("of other mixers too, Muon has the weights of linears and nothing else", function()
@@ -109,7 +110,8 @@ testing.test("of other mixers too, Muon has the weights of linears and nothing e
   for group, list in pairs(groups) do
     for _, entry in ipairs(list) do group_of[entry[1]] = group end
   end
-  testing.equal({ group_of["blocks.0.mixer.x_proj.weight"], group_of["blocks.1.mixer.u_proj.weight"] }, { "matrices", "matrices" })
+  testing.equal({ group_of["blocks.0.mixer.x_proj.weight"], group_of["blocks.1.mixer.u_proj.weight"] },
+    { "matrices", "matrices" })
   -- A table of decay rates by channel and state: orthogonal updates have no meaning for it.
   testing.equal({ group_of["blocks.0.mixer.A_log"], group_of["blocks.0.mixer.conv1d.weight"] }, { "others", "others" })
 end)
@@ -199,7 +201,8 @@ testing.test("null is the published value of the context and the architecture", 
     momentum = { start = 0.92, final = 0.99, warmup_steps = 160 },
   })
   plan = settings.resolve(config { context = 32768, model = { architecture = "baseline" }, warmdown_steps = 7 })
-  testing.equal({ plan.train_batch_tokens, plan.batch, plan.val_batch, plan.momentum.warmup_steps, plan.warmdown_steps },
+  testing.equal({ plan.train_batch_tokens, plan.batch, plan.val_batch, plan.momentum.warmup_steps,
+    plan.warmdown_steps },
     { 524288, 2, 2, 50, 7 })
   plan = settings.resolve(config { context = 4096, model = { architecture = "hybrid_4k" } })
   testing.equal({ plan.momentum.start, plan.momentum.final, plan.momentum.warmup_steps, plan.warmdown_steps },
@@ -212,7 +215,8 @@ testing.test("seeds are those of the runs that were published", function()
   for _, run in ipairs(published.runs) do
     local seeds = {}
     for _, one in ipairs(published.cell(run.context, run.architecture)) do seeds[#seeds + 1] = one.seed end
-    testing.equal(settings.published(run.context, run.architecture).seeds, seeds, run.architecture .. " " .. run.context)
+    testing.equal(settings.published(run.context, run.architecture).seeds, seeds,
+      run.architecture .. " " .. run.context)
   end
 end)
 
@@ -226,10 +230,13 @@ end)
 testing.test("settings that cannot be trained with are refused in words", function()
   local function resolving(changes) return function() settings.resolve(config(changes)) end end
   testing.raises(resolving { context = 2048 },
-    "nothing was published for hybrid at context 2048, so give train_batch_tokens, momentum.warmup_steps, warmdown_steps; study.lua")
-  testing.raises(resolving { model = { architecture = "hybrid", layers = { "gdn" } } }, "nothing was published for these layers")
+    "nothing was published for hybrid at context 2048, so give train_batch_tokens, momentum.warmup_steps, "
+      .. "warmdown_steps; study.lua")
+  testing.raises(resolving { model = { architecture = "hybrid", layers = { "gdn" } } },
+    "nothing was published for these layers")
   testing.raises(resolving { train_batch_tokens = 393217 }, "a multiple of 65536 would be")
-  testing.raises(resolving { train_batch_tokens = 32768 }, "is not accumulate 8 times a whole number of sequences of 8192")
+  testing.raises(resolving { train_batch_tokens = 32768 },
+    "is not accumulate 8 times a whole number of sequences of 8192")
   testing.raises(resolving { val_batch_tokens = 65528 },
     "validation batch of 8191 tokens holds no sequence of 8192: .* raise it to 65536 at least")
   testing.raises(resolving { accumulate = 0 }, "accumulate must be a whole number of at least 1, not 0")
@@ -242,7 +249,8 @@ end)
 testing.test("micro-batch k starts at token k (m + 1), over the ends of shards, and wraps", function()
   local folder = os.tmpname()
   os.remove(folder)
-  local writer = gamut.data.shard_writer { folder = folder, prefix = "fineweb_train", vocab_size = 65536, shard_tokens = 50 }
+  local writer = gamut.data.shard_writer { folder = folder, prefix = "fineweb_train", vocab_size = 65536,
+    shard_tokens = 50 }
   writer:append(gamut.arange(120))
   local paths = writer:finish()
   local set = gamut.data.shards(folder, { split = "train", vocab_size = 65536 })

@@ -37,7 +37,8 @@ test("options of other names or types, and missing ones, are told", function()
   check("f", { steps = 1, model = io.stdout }, known) -- userdata
   raises(function() check("f", { steps = 1, model = {}, step = 2 }, known) end,
     "f has no option `step`; did you mean `steps`%?")
-  raises(function() check("f", { steps = 1.5, model = {} }, known) end, "f: `steps` must be an integer, got 1.5 %(number%)")
+  raises(function() check("f", { steps = 1.5, model = {} }, known) end,
+    "f: `steps` must be an integer, got 1.5 %(number%)")
   raises(function() check("f", { steps = 1, model = "x" }, known) end, "f: `model` must be an object, got x %(string%)")
   raises(function() check("f", { model = {} }, known) end, "f needs `steps`")
 end)

@@ -87,7 +87,8 @@ end)
 -- What caching is for: after a long stretch of noise, a memory that fades has lost what it was told, and the cached one has it.
 testing.test("a cached memory recalls what the online one has forgotten", function()
   gamut.manual_seed(1)
-  local options = { d_model = 8, mixer = "fading", mixer_options = { rate = 0.3 }, segment_size = 4, aggregation = "residual" }
+  local options = { d_model = 8, mixer = "fading", mixer_options = { rate = 0.3 }, segment_size = 4,
+    aggregation = "residual" }
   local cached = nn.mixer("memory_cache", options)
   local bare = nn.mixer("fading", { d_model = 8, rate = 0.3 })
   bare:load(cached:state_dict())
@@ -134,12 +135,14 @@ testing.test("what cannot be wrapped, and mistakes in parts, are said in sentenc
   testing.raises(function() nn.register_mixer("half", Half, {}) end, "mixer `half` has a scan but no `memory_names`")
   local Wrong = nn.module("wrong", Fading)
   function Wrong.read() return 3 end
-  nn.register_mixer("wrong", Wrong, { { "d_model", "integer", doc = "width" }, { "rate", "number", default = 1, doc = "rate" } })
+  nn.register_mixer("wrong", Wrong,
+    { { "d_model", "integer", doc = "width" }, { "rate", "number", default = 1, doc = "rate" } })
   local wrong = nn.mixer("memory_cache", { d_model = 4, mixer = "wrong", segment_size = 2 })
   testing.raises(function() wrong(gamut.randn { 1, 3, 4 }) end, "its read returned integer 3 instead of a tensor")
   local Deep = nn.module("deep", Fading)
   function Deep.reads_linearly() return false end
-  nn.register_mixer("deep", Deep, { { "d_model", "integer", doc = "width" }, { "rate", "number", default = 1, doc = "rate" } })
+  nn.register_mixer("deep", Deep,
+    { { "d_model", "integer", doc = "width" }, { "rate", "number", default = 1, doc = "rate" } })
   testing.raises(function() nn.mixer("memory_cache", { d_model = 4, mixer = "deep", aggregation = "soup" }) end,
     "needs reads that are linear in the memory; those of mixer `deep` are not")
 end)

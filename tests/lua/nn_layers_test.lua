@@ -330,7 +330,8 @@ end)
 
 testing.test("layers refuse options that they do not have", function()
   testing.raises(function() nn.Linear(3) end, "nn.Linear takes the widths of its input and output, got 3 and nil")
-  testing.raises(function() nn.Linear(3, 4, {bais = false}) end, "nn.Linear has no option `bais`; did you mean `bias`%?")
+  testing.raises(function() nn.Linear(3, 4, {bais = false}) end,
+    "nn.Linear has no option `bais`; did you mean `bias`%?")
   testing.raises(function() nn.RMSNorm(3, {epsilon = 1}) end, "nn.RMSNorm has no option `epsilon`")
   testing.raises(function() nn.SwiGLU(3, 4, {bais = false}) end, "nn.SwiGLU has no option `bais`")
   testing.raises(function() return nn.Liner end, "gamut.nn has no `Liner`; did you mean `Linear`%?")

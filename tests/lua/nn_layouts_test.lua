@@ -47,7 +47,9 @@ end)
 testing.test("in a model, by path, after rename, next to tensors that are named as here", function()
   local model, fixture = Model(), tensors(QWEN)
   local saved = checkpoint "model.layers.0.linear_attn."
-  for _, entry in ipairs(qwen_mixer():state_dict()) do saved["model.layers.1.linear_attn." .. entry.name] = entry.tensor end
+  for _, entry in ipairs(qwen_mixer():state_dict()) do
+    saved["model.layers.1.linear_attn." .. entry.name] = entry.tensor
+  end
   saved["model.embed_tokens.weight"] = gamut.ones { 4, 64 }
   model:load(saved, {
     rename = function(name)

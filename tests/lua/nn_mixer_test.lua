@@ -44,7 +44,8 @@ testing.test("mistakes in options and calls name the line of the script", functi
     here "unknown option `n_head` of mixer `gdn`; did you mean `n_heads`?")
   testing.raises(function() nn.mixer("gdn", { d_model = 8, 3 }) end, here ".*a value without a name")
   testing.raises(function() nn.mixer("gdn", { d_model = { 1, a = 2 } }) end, here ".*mixes a list and names")
-  testing.raises(function() nn.mixer("gdn", { d_model = { "a" } }) end, here ".*item 1 of it is \"a\"; lists hold numbers")
+  testing.raises(function() nn.mixer("gdn", { d_model = { "a" } }) end,
+    here ".*item 1 of it is \"a\"; lists hold numbers")
   testing.raises(function() nn.mixer("gdn", { d_model = print }) end, here ".*is function")
   testing.raises(function() nn.mixer("gdn", { d_model = "wide" }) end, here "option `d_model` of mixer `gdn`")
   testing.raises(function() nn.mixer("gdm", {}) end, here "unknown mixer `gdm`; did you mean `gdn`?")
@@ -122,7 +123,8 @@ testing.test("a mixer in Lua: options declared once, checked and completed", fun
   testing.raises(function() nn.mixer("mean", { d_model = 3, rate = 2 }) end, here "option `rate` of mixer `mean` is 2")
   testing.raises(function() nn.mixer("mean", { d_model = 3, kind = "odd" }) end, "`kind`")
   testing.raises(function() nn.mixer("mean", {}) end, here ".*`d_model`")
-  define("open", { { "d_model", "integer", above = 0, doc = "width" }, { "rate", "number", default = 0.5, below = 1, doc = "r" } })
+  define("open",
+    { { "d_model", "integer", above = 0, doc = "width" }, { "rate", "number", default = 0.5, below = 1, doc = "r" } })
   testing.raises(function() nn.mixer("open", { d_model = 0 }) end, "`d_model` .* is 0")
   testing.raises(function() nn.mixer("open", { d_model = 1, rate = 1 }) end, "`rate` .* is 1")
   testing.equal({ plugins.options("mixer", "open")[1].above, plugins.options("mixer", "open")[2].below }, { 0.0, 1.0 })
@@ -184,7 +186,8 @@ testing.test("mistakes in writing a mixer", function()
   function Bad:new_state() return {} end
   nn.register_mixer("bad", Bad, {})
   local native = plugins.mixer("bad", {})
-  testing.raises(function() native:forward(gamut.ones { 1, 1, 1 }, nil, false) end, "returned integer 3 instead of a tensor")
+  testing.raises(function() native:forward(gamut.ones { 1, 1, 1 }, nil, false) end,
+    "returned integer 3 instead of a tensor")
   testing.raises(function() native:new_state(1) end, "instead of a state made by nn.state")
 end)
 

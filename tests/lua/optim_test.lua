@@ -100,7 +100,8 @@ end)
 
 test("a model in the place of its parameters is refused", function()
   local model = gamut.nn.Linear(2, 2)
-  raises(function() optim.adamw{{params = model}, lr = 1} end, "`params` is the model itself; give model:named_parameters")
+  raises(function() optim.adamw{{params = model}, lr = 1} end,
+    "`params` is the model itself; give model:named_parameters")
   raises(function() optim.adamw{params = model:named_parameters()} end, "with braces around each group")
 end)
 

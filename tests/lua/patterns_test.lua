@@ -30,7 +30,8 @@ testing.test("the worked examples, forwards and back", function()
   local worked = gamut.json.decode(read(folder .. "/../data/codecs/patterns.json"))
   local special, seen = worked.special_token, 0
   for _, case in ipairs(worked.cases) do
-    local pattern = patterns.make(case.pattern, {codebooks = case.n_codebooks, pad = special, bos = special, eos = special})
+    local pattern = patterns.make(case.pattern, {codebooks = case.n_codebooks, pad = special, bos = special,
+      eos = special})
     testing.equal(pattern.vocab_size, special + 1)
     local codes, sequence = gamut.tensor(case.codes), gamut.tensor(case.sequence)
     testing.equal(pattern:steps(case.timesteps), case.steps_with_start)
@@ -166,7 +167,8 @@ end)
 
 testing.test("what cannot be is refused in words", function()
   local delay = patterns.delay{codebooks = 3}
-  testing.raises(function() delay:apply(gamut.zeros{2, 4, 5}) end, "the pattern `delay` has 3 codebooks; got %[2, 4, 5%]")
+  testing.raises(function() delay:apply(gamut.zeros{2, 4, 5}) end,
+    "the pattern `delay` has 3 codebooks; got %[2, 4, 5%]")
   testing.raises(function() delay:apply(codes_of(2, 3, 4), {lengths = {5, 1}}) end, "between 0 and the 4 frames")
   testing.raises(function() delay:apply(codes_of(2, 3, 4), {lengths = {1}}) end, "each of the 2 items")
   testing.raises(function() delay:apply(codes_of(2, 3, 4), {ended = {true, true}}) end, "ends = true")

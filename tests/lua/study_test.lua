@@ -8,11 +8,14 @@ local test, equal, close, raises = testing.test, testing.equal, testing.close, t
 
 test("settings become words of a command line, maps by dotted keys", function()
   equal(settings.words{
-    seed = 1, lr = 3e-4, big = 600.0, model = {d_model = 64, gdn = {expand_v = 2.0}}, name = "a b", path = "data/x-1.bin",
-    odd = "no: yes", number = "12", yes = "true", flag = false, nothing = json.null, layers = {"gdn", "attention"}, none = {},
+    seed = 1, lr = 3e-4, big = 600.0, model = {d_model = 64, gdn = {expand_v = 2.0}}, name = "a b",
+    path = "data/x-1.bin",
+    odd = "no: yes", number = "12", yes = "true", flag = false, nothing = json.null, layers = {"gdn", "attention"},
+    none = {},
   }, {
     "big=600.0", "flag=false", 'layers=["gdn","attention"]', "lr=0.0003", "model.d_model=64",
-    "model.gdn.expand_v=2.0", "name=a b", "none=[]", "nothing=null", 'number="12"', 'odd="no: yes"', "path=data/x-1.bin",
+    "model.gdn.expand_v=2.0", "name=a b", "none=[]", "nothing=null", 'number="12"', 'odd="no: yes"',
+    "path=data/x-1.bin",
     "seed=1", 'yes="true"',
   })
 end)
@@ -25,7 +28,8 @@ test("what the words say is what was meant", function()
   local config = require "gamut.native.config"
   local function resolved(given) return config.load(template, {overrides = settings.words(given)}):plain() end
   local given = {
-    seed = 7, lr = 1 / 3, name = "true", anything = "12", layers = {"b", "c d"}, open = {deep = {x = 1, y = "z"}}, model = {width = 16},
+    seed = 7, lr = 1 / 3, name = "true", anything = "12", layers = {"b", "c d"}, open = {deep = {x = 1, y = "z"}},
+    model = {width = 16},
   }
   equal(resolved(given), given)
   equal(resolved{anything = json.null, layers = {}}.layers, {})
@@ -42,7 +46,8 @@ end)
 
 test("the time of a step lies on the line between two readings of the clock", function()
   local clock = require "gamut.study.clock"
-  equal(clock({0, 5, 10, 15, 20, 30}, {step = {0, 10, 20}, value = {0.0, 10.0, 40.0}}), {0.0, 5.0, 10.0, 25.0, 40.0, 70.0})
+  equal(clock({0, 5, 10, 15, 20, 30}, {step = {0, 10, 20}, value = {0.0, 10.0, 40.0}}),
+    {0.0, 5.0, 10.0, 25.0, 40.0, 70.0})
   equal(clock({1, 2}, {step = {7}, value = {3.0}}), {3.0, 3.0})
   equal(clock({1}, {step = {}, value = {}}), nil)
   equal(clock({1}, nil), nil)
@@ -109,7 +114,8 @@ end
 test("what a folder holds tells how a cell stands", function()
   local done = with_record("done", {status = "finished", steps = 5, seconds = 2.5, results = {bpb = 1.25}})
   equal({done.status, done.seconds, done:figure "bpb", done:figure "steps"}, {"finished", 2.5, 1.25, 5})
-  equal({with_record("failed", {status = "failed"}).status, with_record("cut", {status = "running"}).status}, {"failed", "interrupted"})
+  equal({with_record("failed", {status = "failed"}).status, with_record("cut", {status = "running"}).status},
+    {"failed", "interrupted"})
   equal(with_record("broken", '{"status": "fin').status, "interrupted") -- the run's own check says what is damaged
   local lock <close> = system.lock_folder(folder .. "/cut")
   equal({lock ~= nil, planned{name = "cut"}.status, planned{name = "cut"}.holder}, {true, "running", "another process"})

@@ -22,7 +22,8 @@ end)
 
 testing.test("a schedule without a horizon says what to give", function()
   testing.raises(function() train.schedule.cosine()({step = 1}) end, "total_steps")
-  testing.raises(function() train.schedule.wall_clock_warmdown{warmdown_steps = 5}({step = 1, elapsed = 1}) end, "seconds")
+  testing.raises(function() train.schedule.wall_clock_warmdown{warmdown_steps = 5}({step = 1, elapsed = 1}) end,
+    "seconds")
 end)
 
 testing.test("wall_clock_warmdown follows the pace", function()

@@ -20,7 +20,8 @@ local function new_run()
   local matrices = { { "0.weight", model[1].weight } }
   local others = { { "0.bias", model[1].bias }, { "1.weight", model[2].weight }, { "1.bias", model[2].bias } }
   local run = {
-    model = model, data = stream(), guard = guard.new(), ema = train.ema(model, 0.5), step = 4, tokens = 40, over = false,
+    model = model, data = stream(), guard = guard.new(), ema = train.ema(model, 0.5), step = 4, tokens = 40,
+    over = false,
     optimizers = { optim.muon { { params = matrices } }, optim.adamw { { params = others } } },
   }
   function run:wait_for_device() self.waited = true end

@@ -94,7 +94,8 @@ end
 
 local function check_set(who, set)
   if type(set) == "userdata" then return end
-  error(("%s takes a code set, such as data.codes \"FOLDER\", then a table of options; got a %s"):format(who, type(set)), 3)
+  error(("%s takes a code set, such as data.codes \"FOLDER\", then a table of options; got a %s")
+    :format(who, type(set)), 3)
 end
 
 ---Batches without end. `cut = "chunks"`: every item from its beginning in windows that follow each

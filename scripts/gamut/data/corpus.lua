@@ -88,7 +88,8 @@ function corpus.text_corpus(options)
   })
   local path, tokenizer = options.path, options.tokenizer
   if type(tokenizer) ~= "userdata" then
-    error(("data.text_corpus: `tokenizer` must be one, such as gamut.tokenizer \"bytes\", not a %s"):format(type(tokenizer)), 2)
+    error(("data.text_corpus: `tokenizer` must be one, such as gamut.tokenizer \"bytes\", not a %s")
+      :format(type(tokenizer)), 2)
   end
   local made = native.corpus{
     path = path, cache = options.cache or default_cache(), tokenizer = tokenizer,

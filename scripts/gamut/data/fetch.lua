@@ -100,7 +100,8 @@ local function help(name)
   local function print_options(options)
     for _, key in ipairs(maps.keys(options)) do
       local default = options[key].default
-      print(("  %-14s %s%s"):format(key, options[key].doc, (default == nil or default == "") and "" or (" (default %s)"):format(default)))
+      print(("  %-14s %s%s"):format(key, options[key].doc,
+        (default == nil or default == "") and "" or (" (default %s)"):format(default)))
     end
   end
   if name then
@@ -152,7 +153,9 @@ local function describe(state, seconds)
     parts[#parts + 1] = bytes_text(rate) .. "/s"
     if state.bytes > 0 then parts[#parts + 1] = time_text((state.bytes - state.bytes_done) / rate) .. " left" end
   end
-  if state.files > 1 then parts[#parts + 1] = ("file %d of %d"):format(math.min(state.files_done + 1, state.files), state.files) end
+  if state.files > 1 then
+    parts[#parts + 1] = ("file %d of %d"):format(math.min(state.files_done + 1, state.files), state.files)
+  end
   return table.concat(parts, ", ")
 end
 

@@ -104,7 +104,8 @@ end
 
 local function tell_use(set)
   if set.frames == 0 then return end
-  print(("\n  %8s  %14s  %s"):format("codebook", "distinct codes", ("entropy (of %.2f bits)"):format(math.log(set.vocab_size, 2))))
+  print(("\n  %8s  %14s  %s"):format("codebook", "distinct codes",
+    ("entropy (of %.2f bits)"):format(math.log(set.vocab_size, 2))))
   for book, use in ipairs(native.use(set)) do
     print(("  %8d  %14d  %.2f"):format(book - 1, use.distinct, use.bits))
   end
@@ -164,7 +165,9 @@ end
 local function decode_text(set, record, settings, words)
   local tokenizer = make_tokenizer(record, words)
   if tokenizer.is_audio then fail("the tokenizer `%s` is of audio, and these are tokens of text", record.name) end
-  if settings.token >= set.tokens then fail("there are %d tokens; there is nothing at %d", set.tokens, settings.token) end
+  if settings.token >= set.tokens then
+    fail("there are %d tokens; there is nothing at %d", set.tokens, settings.token)
+  end
   local count = math.min(settings.tokens, set.tokens - settings.token)
   local text = tokenizer:decode(set:read(settings.token, count):reshape{1, count})
   if settings.out == "" then return print(("\n%s"):format(text)) end
@@ -268,7 +271,8 @@ end
 -- --- The verb ------------------------------------------------------------------------------------
 
 local function help()
-  print "Usage: gamut data inspect FILE [key=value...]\n\nFILE is a codes shard (.safetensors), a golf shard (.bin) or a folder of them.\n"
+  print "Usage: gamut data inspect FILE [key=value...]\n"
+  print "FILE is a codes shard (.safetensors), a golf shard (.bin) or a folder of them.\n"
   for _, option in ipairs(SETTINGS) do
     local default = option.default == "" and "none" or tostring(option.default)
     print(("  %-18s %-10s %s"):format(option[1], default, option.doc))

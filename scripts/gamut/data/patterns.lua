@@ -260,7 +260,8 @@ local function build(name, options, layout)
   self.ends = options.ends or false
   for _, special in ipairs{"pad", "bos", "eos", "hole"} do
     if self[special] < self.codes then
-      error(("patterns.%s: `%s` is %d, which is a code: ids below %d are"):format(name, special, self[special], self.codes), 3)
+      error(("patterns.%s: `%s` is %d, which is a code: ids below %d are")
+        :format(name, special, self[special], self.codes), 3)
     end
   end
   if self.ends and self.eos == self.pad then

@@ -81,9 +81,10 @@ function preparation.recipe(name)
     path = ("%s/%s.lua"):format(FOLDER, name)
     if #glob(path) == 0 then
       local near = nearest(preparation.sets(), name)
-      error(("there is no data set `%s`; %s (a recipe of your own is named by its file, such as ./%s.lua)"):format(name,
-        #near > 0 and ("did you mean `%s`?"):format(near[1]) or ("there are " .. table.concat(preparation.sets(), ", ")),
-        name), 0)
+      local hint = #near > 0 and ("did you mean `%s`?"):format(near[1])
+        or "there are " .. table.concat(preparation.sets(), ", ")
+      error(("there is no data set `%s`; %s (a recipe of your own is named by its file, such as ./%s.lua)")
+        :format(name, hint, name), 0)
     end
   end
   local chunk, message = loadfile(path, "t")
@@ -154,8 +155,8 @@ local function check_sizes(manifest, out)
     local file <close> = io.open(out .. "/" .. name, "rb")
     local size = file and file:seek "end"
     if size ~= made.bytes then
-      error(("%s was prepared, and its %s is %s now, not the %d bytes that the manifest says; remove the folder to make it again")
-        :format(out, name, size and size .. " bytes" or "missing", made.bytes), 0)
+      error(("%s was prepared, and its %s is %s now, not the %d bytes that the manifest says; remove the folder to "
+        .. "make it again"):format(out, name, size and size .. " bytes" or "missing", made.bytes), 0)
     end
   end
 end

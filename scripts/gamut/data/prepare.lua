@@ -7,7 +7,8 @@ local preparation = require "gamut.data.preparation"
 local function list_sets()
   print "Usage: gamut data prepare SET [key=value...]\n\nData sets (gamut data prepare SET --help shows the settings):"
   for _, name in ipairs(preparation.sets()) do print(("  %-16s %s"):format(name, preparation.recipe(name).doc)) end
-  print "\nA recipe of your own is named by its file: gamut data prepare ./my_set.lua. See\nscripts/gamut/data/README.md for one."
+  print "\nA recipe of your own is named by its file: gamut data prepare ./my_set.lua. See"
+  print "scripts/gamut/data/README.md for one."
 end
 
 local function describe(name, recipe)

@@ -141,12 +141,15 @@ end)
 ---@param context? gamut.nn.Context
 ---@return gamut.Tensor scalar
 Decoder.loss = call.tracked(function(self, ids, targets, context)
-  if not targets then error("model:loss takes ids and targets, as batches:next() gives them; there are no targets", 0) end
+  if not targets then
+    error("model:loss takes ids and targets, as batches:next() gives them; there are no targets", 0)
+  end
   if self.codebooks > 1 then targets = targets:transpose(1, 2) end
   local matrices = self.head.matrices and self.head:matrices()
   if not matrices then return gamut.ops.gamut.cross_entropy(self:forward(ids, context), targets) end
   -- Head and loss at once: the logits of a whole batch, the largest tensor of the model, never exist.
-  return gamut.ops.gamut.linear_cross_entropy(self:hidden(ids, context), matrices, targets, { softcap = self.softcap or 0.0 })
+  return gamut.ops.gamut.linear_cross_entropy(self:hidden(ids, context), matrices, targets,
+    { softcap = self.softcap or 0.0 })
 end)
 
 return Decoder

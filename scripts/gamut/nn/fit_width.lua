@@ -74,8 +74,8 @@ function Search:bracket(low)
     wider = math.max(low.width + self.multiple, math.ceil(wider / self.multiple) * self.multiple)
     local high = self:next(wider, self.multiple)
     if high.parameters <= low.parameters then
-      error(("nn.fit_width: build(%d) has %d parameters and build(%d) has %d; a budget needs a model that grows with its width")
-        :format(low.width, low.parameters, high.width, high.parameters), 0)
+      error(("nn.fit_width: build(%d) has %d parameters and build(%d) has %d; a budget needs a model that grows with "
+        .. "its width"):format(low.width, low.parameters, high.width, high.parameters), 0)
     end
     if high.parameters >= self.budget then return low, high end
     low = high

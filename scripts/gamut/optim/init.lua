@@ -27,7 +27,8 @@ local function make(name, options)
   local groups, defaults = {}, {}
   for key, value in pairs(options) do
     if key == "params" then
-      error(("optim.%s takes groups: write %s{{params = ...}, lr = ...}, with braces around each group"):format(name, name), 3)
+      error(("optim.%s takes groups: write %s{{params = ...}, lr = ...}, with braces around each group")
+        :format(name, name), 3)
     end
     local given = type(value) == "table" and value.params
     if type(given) == "table" and given.named_parameters then

@@ -54,8 +54,8 @@ end
 
 local function check_data(run, state, path)
   if state.data_fingerprint ~= run.data.fingerprint and not run.folder:accepts("data") then
-    error(("%s was trained on other data than this: fingerprint %s, now %s. Resume with the data it began with, or say --accept data")
-      :format(path, tostring(state.data_fingerprint), tostring(run.data.fingerprint)), 0)
+    error(("%s was trained on other data than this: fingerprint %s, now %s. Resume with the data it began with, or say "
+      .. "--accept data"):format(path, tostring(state.data_fingerprint), tostring(run.data.fingerprint)), 0)
   end
 end
 

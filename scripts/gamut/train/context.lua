@@ -38,7 +38,8 @@ function context.config(name)
     config_name = name or "config.yaml"
     local path = given.script_dir .. "/" .. config_name
     if not system.exists(path) then
-      error(("there is no %s beside %s; put one there: it declares the keys that can be set"):format(config_name, given.script), 2)
+      error(("there is no %s beside %s; put one there: it declares the keys that can be set")
+        :format(config_name, given.script), 2)
     end
     local ok, loaded = pcall(require("gamut.native.config").load, path,
       {files = given.config_files, overrides = given.overrides})
@@ -55,7 +56,8 @@ function context.device(wanted)
   local available = gamut.cuda_available()
   if wanted == "auto" then return available and "cuda" or "cpu" end
   if wanted:match("^cuda") and not available then
-    error(("device `%s` was asked for, but no CUDA device answers here; `gamut --version` says what this program found"):format(wanted), 2)
+    error(("device `%s` was asked for, but no CUDA device answers here; `gamut --version` says what this program found")
+      :format(wanted), 2)
   end
   return wanted
 end

@@ -56,7 +56,8 @@ end
 
 function Ema:load_state(tensors)
   if not tensors then
-    error("the checkpoint holds no EMA: the run was without one when it was saved; take `ema` out of train.start, or begin a new run", 0)
+    error("the checkpoint holds no EMA: the run was without one when it was saved; take `ema` out of train.start, or "
+      .. "begin a new run", 0)
   end
   gamut.no_grad(function()
     for i, entry in ipairs(self.named) do

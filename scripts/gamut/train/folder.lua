@@ -33,7 +33,8 @@ function Folder:lock()
   if self.settings.dry_run or self.held then return end
   self.held = system.lock_folder(self.root)
   if not self.held then
-    error(("another process is working in %s; wait for it, or give this run a --run-dir of its own"):format(self.root), 0)
+    error(("another process is working in %s; wait for it, or give this run a --run-dir of its own")
+      :format(self.root), 0)
   end
 end
 
@@ -83,7 +84,8 @@ function Folder:begin(run)
   self.metrics = telemetry.metrics(self:path("metrics.jsonl"), resumed)
   self.events = telemetry.events(self.root, resumed)
   self.progress = telemetry.progress{
-    total_steps = run.total_steps, first_step = run.step, budget_seconds = run.budget_seconds, spent_seconds = run.elapsed,
+    total_steps = run.total_steps, first_step = run.step, budget_seconds = run.budget_seconds,
+    spent_seconds = run.elapsed,
   }
   self:write_record("running", run)
   if self.settings.resume then
@@ -131,7 +133,8 @@ function Folder:log(run, metrics)
     if name ~= "time" and name ~= "tokens" then self.events:scalar(name, run.step, value) end
   end
   if metrics.train_loss then
-    self.progress:update(run.step, {loss = line.train_loss, tokens_per_second = line.tokens_per_second, extras = self.extras})
+    self.progress:update(run.step, {loss = line.train_loss, tokens_per_second = line.tokens_per_second,
+      extras = self.extras})
   else
     self:note_results(run, metrics)
   end

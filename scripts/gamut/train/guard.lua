@@ -46,7 +46,8 @@ function Guard:judge(model, loss, norm)
   end
   local deviation = math.sqrt(self.variance)
   if self.spike > 0 and self.count >= self.warmup_steps and loss > self.mean + self.spike * deviation then
-    return ("loss %.4f is a spike: the running mean is %.4f, standard deviation %.4f"):format(loss, self.mean, deviation)
+    return ("loss %.4f is a spike: the running mean is %.4f, standard deviation %.4f")
+      :format(loss, self.mean, deviation)
   end
   self:observe(loss)
 end
@@ -62,7 +63,8 @@ end
 
 -- What a resumed run needs to judge as the unbroken one would.
 function Guard:state()
-  return {mean = self.mean, variance = self.variance, count = self.count, skips = self.skips, consecutive = self.consecutive}
+  return {mean = self.mean, variance = self.variance, count = self.count, skips = self.skips,
+    consecutive = self.consecutive}
 end
 
 function Guard:load_state(state)

@@ -24,19 +24,21 @@ function resume.record(folder)
   if ok then return result end
   if folder:accepts("run.json") then return {} end
   local reason = system.exists(path) and "is damaged (" .. tostring(result) .. ")" or "is missing"
-  context.refuse(("%s %s, so what the run was started with cannot be compared; --accept run.json goes on and writes a new one")
-    :format(path, reason))
+  context.refuse(("%s %s, so what the run was started with cannot be compared; --accept run.json goes on and writes a "
+    .. "new one"):format(path, reason))
 end
 
 local function check_config(folder, now)
   local path = folder:path("config.yaml")
   if not system.exists(path) then
-    context.refuse(("%s is missing, so the run's configuration is not known; put it back, or begin a new run"):format(path))
+    context.refuse(("%s is missing, so the run's configuration is not known; put it back, or begin a new run")
+      :format(path))
   end
   local changes = {}
   for _, change in ipairs(config.diff(path, now)) do
     if not folder:accepts(change.key) then
-      changes[#changes + 1] = ("%s was %s and is now %s (--accept %s)"):format(change.key, change.old, change.new, change.key)
+      changes[#changes + 1] = ("%s was %s and is now %s (--accept %s)")
+        :format(change.key, change.old, change.new, change.key)
     end
   end
   if #changes > 0 then
@@ -57,7 +59,8 @@ local function check_plugins(folder, record, notes)
       list[#list + 1] = ("%s was version %s and is now %s%s"):format(who, was.version, is.version,
         list == changes and (" (--accept %s)"):format(accepted) or "")
     elseif is and is.sha256 ~= was.sha256 then
-      notes[#notes + 1] = ("%s is another build of version %s than before; last bits may differ"):format(who, is.version)
+      notes[#notes + 1] = ("%s is another build of version %s than before; last bits may differ")
+        :format(who, is.version)
     end
   end
   if #changes > 0 then

@@ -151,14 +151,16 @@ end
 ---@return number loss
 function Run:accumulate(count, micro_step)
   if math.type(count) ~= "integer" or count < 1 then
-    error(("run:accumulate takes the number of micro-batches, 1 or more, then a function; got %s"):format(tostring(count)), 2)
+    error(("run:accumulate takes the number of micro-batches, 1 or more, then a function; got %s")
+      :format(tostring(count)), 2)
   end
   local total
   for i = 1, count do
     local loss = gamut.scope(function()
       local value = self.autocast and gamut.autocast(self.autocast, micro_step, i) or micro_step(i)
       if type(value) ~= "userdata" then
-        error(("the function given to run:accumulate must return the loss, a tensor; it returned %s"):format(tostring(value)), 0)
+        error(("the function given to run:accumulate must return the loss, a tensor; it returned %s")
+          :format(tostring(value)), 0)
       end
       local share = value / count
       share:backward()

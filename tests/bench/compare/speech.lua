@@ -13,7 +13,9 @@ end
 
 local function save(model, codes, targets, path)
   local entries = { { "codes", codes }, { "targets", targets } }
-  for _, entry in ipairs(model:named_parameters()) do entries[#entries + 1] = { "model." .. entry[1], entry[2]:detach() } end
+  for _, entry in ipairs(model:named_parameters()) do
+    entries[#entries + 1] = { "model." .. entry[1], entry[2]:detach() }
+  end
   gamut.safetensors.save(path, entries)
 end
 
@@ -23,7 +25,9 @@ local function speech_step(a)
   save(model, codes, targets, a.exchange)
   local adamw = gamut.optim.adamw { { params = model:named_parameters() }, lr = 1e-4, weight_decay = 0.1 }
   local function loss_of()
-    if a.dtype == "bfloat16" then return gamut.autocast("bfloat16", function() return model:loss(codes, targets) end) end
+    if a.dtype == "bfloat16" then
+      return gamut.autocast("bfloat16", function() return model:loss(codes, targets) end)
+    end
     return model:loss(codes, targets)
   end
   model:eval()

@@ -12,7 +12,8 @@ local plan = study.plan{cells = study.grid({{"width", config.widths}, {"seed", c
     name = name, title = ("width %d, seed %d"):format(at.width, at.seed), script = "train.lua", labels = at,
     settings = {
       seed = at.seed, d_model = at.width, steps = config.steps, data = config.work .. "/text.txt",
-      cache = config.work .. "/cache", hold = config.work .. "/hold_" .. name, broken = config.work .. "/broken_" .. name,
+      cache = config.work .. "/cache", hold = config.work .. "/hold_" .. name,
+      broken = config.work .. "/broken_" .. name,
     },
   }
 end)}

@@ -28,7 +28,8 @@ return {
   },
   items = function(settings)
     local root = settings.source:gsub("/$", "")
-    local folder = recipe.find("folder of prompts (`gamut data fetch debian_speech out=FOLDER` gets it)", {root .. SOUNDS})
+    local folder = recipe.find("folder of prompts (`gamut data fetch debian_speech out=FOLDER` gets it)",
+      {root .. SOUNDS})
     local transcripts = read_transcripts(
       recipe.find("list of transcripts", {root .. TRANSCRIPTS .. ".gz", root .. TRANSCRIPTS}))
     local items = {}

@@ -9,9 +9,12 @@ return {
   doc = "FineWeb: validation is the first documents of the list, training the others, as Parameter Golf has it",
   kind = "text",
   options = {
-    {"source", "string", doc = "a file of documents, such as docs_selected.jsonl, or a folder of JSON lines or Parquet"},
-    {"validation_documents", "integer", default = 50000, min = 1, doc = "documents of the validation, from the first on"},
-    {"field", "string", default = "text", doc = "the field of JSON lines, or the column of Parquet, that holds the text"},
+    {"source", "string",
+      doc = "a file of documents, such as docs_selected.jsonl, or a folder of JSON lines or Parquet"},
+    {"validation_documents", "integer", default = 50000, min = 1,
+      doc = "documents of the validation, from the first on"},
+    {"field", "string", default = "text",
+      doc = "the field of JSON lines, or the column of Parquet, that holds the text"},
     {"prefix", "string", default = "fineweb", doc = "shards are called PREFIX_train_000000.bin, PREFIX_val_000000.bin"},
   },
   items = function(settings)

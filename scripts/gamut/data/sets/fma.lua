@@ -67,7 +67,8 @@ return {
   },
   items = function(settings)
     local source = settings.source
-    local folder = recipe.find("folder of clips", {("%s/fma_%s"):format(source, settings.subset), source .. "/fma_large"})
+    local folder = recipe.find("folder of clips", {("%s/fma_%s"):format(source, settings.subset),
+      source .. "/fma_large"})
     local tracks = read_tracks(recipe.find("metadata", {source .. "/fma_metadata/tracks.csv"}))
     local is_broken = {}
     for _, id in ipairs(settings.broken and {} or BROKEN) do is_broken[id] = true end

@@ -9,7 +9,8 @@ return {
   options = {
     {"source", "string", doc = "a file, or a folder with files below it: .txt, .md, .rst, .pod, .jsonl, .ndjson, "
       .. "each also packed as .gz, and .parquet"},
-    {"field", "string", default = "text", doc = "the field of JSON lines, or the column of Parquet, that holds the text"},
+    {"field", "string", default = "text",
+      doc = "the field of JSON lines, or the column of Parquet, that holds the text"},
     {"exclude", "string", default = "", doc = "files of the folder whose names begin so are left out, such as drafts/; "
       .. "several with commas between"},
     {"order", "string", default = "name", choices = {"name", "shuffled"},

@@ -7,8 +7,8 @@ local function run(what, command)
   local done, _, code = os.execute(command)
   if done then return end
   if code == 130 or code == 2 then error("interrupted", 0) end
-  error(("%s failed (status %s); what it said stands above. Is there a network, and are the lists fresh (apt-get update)?")
-    :format(what, tostring(code)), 0)
+  error(("%s failed (status %s); what it said stands above. Is there a network, and are the lists fresh "
+    .. "(apt-get update)?"):format(what, tostring(code)), 0)
 end
 
 local function needs(program)
@@ -30,7 +30,8 @@ return function(packages)
     run("apt-get download", ("cd %s && apt-get -q -o APT::Sandbox::User=root download %s")
       :format(parts, table.concat(packages, " ")))
     for _, package in ipairs(packages) do
-      run("dpkg-deb", ("for deb in %s/%s_*.deb; do dpkg-deb -x \"$deb\" %s || exit 1; done"):format(parts, package, quoted(folder)))
+      run("dpkg-deb", ("for deb in %s/%s_*.deb; do dpkg-deb -x \"$deb\" %s || exit 1; done")
+        :format(parts, package, quoted(folder)))
     end
     run("removing the packages", ("rm -rf %s"):format(parts))
   end

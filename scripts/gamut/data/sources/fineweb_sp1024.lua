@@ -25,10 +25,13 @@ local function check_path(path)
 end
 
 return {
-  doc = "FineWeb as tokens of sp1024 (Parameter Golf): validation, the tokenizer, and `shards` of training (200 MB each)",
+  doc = "FineWeb as tokens of sp1024 (Parameter Golf): validation, the tokenizer, and `shards` of training "
+    .. "(200 MB each)",
   home = "https://huggingface.co/datasets/willdepueoai/parameter-golf/resolve/main/datasets",
   options = {
-    shards = {default = 5, doc = "training shards; 5 hold all that golf_long_context reads, 80 are the usual 8e9 tokens"},
+    shards = {
+      default = 5, doc = "training shards; 5 hold all that golf_long_context reads, 80 are the usual 8e9 tokens",
+    },
     documents = {default = false, doc = "true: the documents as JSON lines too, for other tokenizers (tens of GB)"},
   },
   list = function(options, get)
