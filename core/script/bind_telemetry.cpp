@@ -1,6 +1,6 @@
 // gamut.native.telemetry: the metrics file, TensorBoard events, the progress line and memory.
 //
-//   telemetry.metrics(path, {resume_step = n})
+//   telemetry.metrics(path, {resume_step = n})      what comes after step n is dropped
 //       -> writer:write(step, {train_loss = 1.5, ...}), :sync()
 //   telemetry.read_metrics(path)
 //       -> {series = {name = {step = {...}, value = {...}}}, events = {...}, bad_lines = n}
@@ -67,11 +67,12 @@ std::optional<double> number_field(lua_State* L, int table, const char* name) {
   return value;
 }
 
+// The last step that counts; -1 where the run begins again and none does.
 std::optional<int64_t> step_field(lua_State* L, int table, const char* name) {
   std::optional<double> value = number_field(L, table, name);
   if (!value) return std::nullopt;
-  GAMUT_CHECK(*value >= 0 && *value == static_cast<double>(static_cast<int64_t>(*value)), "`", name,
-              "` is a whole number of at least 0");
+  GAMUT_CHECK(*value >= -1 && *value == static_cast<double>(static_cast<int64_t>(*value)), "`",
+              name, "` is a whole number of at least -1");
   return static_cast<int64_t>(*value);
 }
 

@@ -25,6 +25,14 @@ testing.test("resuming cuts what came after", function()
   testing.equal(telemetry.read_metrics(path).series.train_loss, {step = {1, 2}, value = {1 / 3, 0.25}})
 end)
 
+testing.test("a run that begins again keeps nothing of its first beginning", function()
+  local again = path .. ".again"
+  telemetry.metrics(again):write(0, {val_loss = 2.0})
+  telemetry.metrics(again, {resume_step = -1}):write(0, {val_loss = 1.0})
+  testing.equal(telemetry.read_metrics(again).series.val_loss, {step = {0}, value = {1.0}})
+  os.remove(again)
+end)
+
 testing.test("what is no metric is refused by name", function()
   local metrics = telemetry.metrics(path)
   testing.raises(function() metrics:write(3, {loss = gamut.ones({})}) end, "`loss` .* take :item")

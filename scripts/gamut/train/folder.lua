@@ -80,7 +80,8 @@ function Folder:begin(run)
   self.began = system.monotonic()
   self.time_before = run.seconds_before or self.record and self.record.seconds or 0
   self.record = provenance.record(run, self.record)
-  local resumed = {resume_step = self.settings.resume and run.step}
+  -- A run without a checkpoint begins again, and so do its metrics.
+  local resumed = {resume_step = self.settings.resume and (run.saved_step or -1)}
   self.metrics = telemetry.metrics(self:path("metrics.jsonl"), resumed)
   self.events = telemetry.events(self.root, resumed)
   self.progress = telemetry.progress{
