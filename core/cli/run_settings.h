@@ -21,7 +21,7 @@ struct RunRequest {
 
 struct RunSettings {
   std::filesystem::path script;
-  std::string study;                                 // names the folder below runs/
+  std::string study;  // names the folder below runs/
   std::vector<std::string> config_files;
   std::vector<std::string> overrides;
   std::vector<std::string> accept;
