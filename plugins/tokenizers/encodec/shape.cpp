@@ -1,5 +1,7 @@
 #include "shape.h"
 
+#include <c10/util/ArrayRef.h>
+
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -123,7 +125,7 @@ void check_sizes(const Shape& shape, const std::string& where) {
   int64_t product = 1;
   for (const int64_t ratio : shape.ratios) {
     GAMUT_CHECK(ratio >= 1 && ratio <= 1024 && product * ratio <= 65536, where, ": the ratios are ",
-                at::IntArrayRef(shape.ratios),
+                c10::IntArrayRef(shape.ratios),
                 "; each must be from 1 to 1024, and their product at most 65536");
     product *= ratio;
   }
