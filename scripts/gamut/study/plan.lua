@@ -16,14 +16,17 @@ local system = require "gamut.native.system"
 local Plan = {}
 Plan.__index = Plan
 
--- Where a study's cells go: --run-dir, or runs/<the experiment's folder>/<name of the last --config, else of the
--- script>: another configuration file is another grid.
+-- A file's name without folder and ending.
+local function stem(path) return path:match "([^/]+)%.%w+$" or path:match "([^/]+)/*$" end
+
+-- Where a study's cells go: --run-dir, or runs/<the experiment's folder>/<the script's name>, with the names of
+-- --config files behind it: another script is another grid, and so is another configuration file.
 local function folder()
   local given = context.settings()
   if given.run_dir then return given.run_dir end
-  local named_by = given.config_files[#given.config_files] or given.script
-  local name = named_by:match "([^/]+)%.%w+$" or given.study
-  return ("%s/%s/%s"):format(given.runs_root, given.script_dir:match "([^/]+)/*$", name)
+  local names = {stem(given.script)}
+  for _, file in ipairs(given.config_files) do names[#names + 1] = stem(file) end
+  return ("%s/%s/%s"):format(given.runs_root, given.script_dir:match "([^/]+)/*$", table.concat(names, "_"))
 end
 
 -- Whether the command asks only what would be done: --dry-run.
