@@ -175,6 +175,7 @@ testing.test("models that cannot be meant are refused in words", function()
   testing.raises(options {}, "architecture is null")
   testing.raises(options { layers = { "gdn" } }, "needs a width: give model.d_model, or model.parameters")
   testing.raises(options { architecture = "hybrid", d_model = 64, parameters = 10 }, "both say how wide")
+  testing.raises(options { architecture = "hybrid", mlp_mult = 0 }, "model.mlp_mult must be at least 1, not 0")
   testing.raises(options { layers = { 3 }, d_model = 8 }, "layer 0 must be a mixer's name")
   testing.raises(options { architecture = "baseline", mixers = { gdn = {} } },
     "model.mixers.gdn is given, but no layer is `gdn`")
