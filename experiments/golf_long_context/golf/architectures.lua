@@ -66,7 +66,8 @@ function architectures.resolve(given)
   check("model", given, TYPES)
   check("model.gdn", given.gdn, GDN_TYPES)
   for _, name in ipairs { "d_model", "parameters", "n_heads", "n_kv_heads", "mlp_mult" } do
-    if given[name] and given[name] < 1 then error(("model.%s must be at least 1, not %d"):format(name, given[name]), 0) end
+    local size = given[name]
+    if size and size < 1 then error(("model.%s must be at least 1, not %d"):format(name, size), 0) end
   end
   if given.parameters and given.d_model then
     error("model.d_model and model.parameters both say how wide the model is; leave one of them null", 0)
