@@ -12,7 +12,7 @@ local submission = require "golf.submission"
 local system = require "gamut.native.system"
 local tables = require "golf.tables"
 
-local tag = html.tag
+local tag, section, card = html.tag, sections.section, sections.table
 local page = {}
 
 -- Colours of the charts by model, the same at every context.
@@ -96,10 +96,6 @@ local function charts_of(found)
   end
   return #drawn > 0 and sections.figure_groups(drawn) or nil
 end
-
-local function section(title, ...) return tag("section", nil, tag("h2", nil, title), ...) end
-
-local function card(one) return tag("div", { class = "card" }, report_table.html(one)) end
 
 local function list(texts)
   if #texts == 0 then return "" end

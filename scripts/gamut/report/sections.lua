@@ -5,13 +5,21 @@ local format = require "gamut.report.format"
 local html = require "gamut.report.html"
 local maps = require "gamut.maps"
 local native = require "gamut.native.json"
+local report_table = require "gamut.report.table"
 local results = require "gamut.report.results"
 
 local tag = html.tag
 local sections = {}
 
+-- A part of a page under its heading.
 local function section(title, ...)
   return tag("section", nil, tag("h2", nil, title), ...)
+end
+sections.section = section
+
+-- A table as report.table takes it, on a card.
+function sections.table(one)
+  return tag("div", {class = "card"}, report_table.html(one))
 end
 
 function sections.header(run)

@@ -6,7 +6,6 @@ local clock = require "gamut.study.clock"
 local format = require "gamut.report.format"
 local html = require "gamut.report.html"
 local report = require "gamut.report"
-local report_table = require "gamut.report.table"
 local sections = require "gamut.report.sections"
 local summary = require "gamut.study.summary"
 local system = require "gamut.native.system"
@@ -62,9 +61,7 @@ local function cell_table(cells)
   return {columns = {{"run"}, {"status"}, {"steps", number = true}, {"time", number = true}}, rows = rows}
 end
 
-local function section(title, one)
-  return tag("section", nil, tag("h2", nil, title), tag("div", {class = "card"}, report_table.html(one)))
-end
+local function section(title, one) return sections.section(title, sections.table(one)) end
 
 local function header(title, cells)
   local finished = 0
