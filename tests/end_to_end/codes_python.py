@@ -8,6 +8,10 @@ import os
 import pathlib
 import re
 import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "support"))
+from common import check  # noqa: E402
 
 try:
     import numpy
@@ -28,11 +32,6 @@ for item = 0, 9 do
 end
 writer:finish()
 """
-
-
-def check(condition, message):
-    if not condition:
-        raise SystemExit(f"FAILED: {message}")
 
 
 def three_lines():

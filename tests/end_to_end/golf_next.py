@@ -5,9 +5,11 @@ of attention with derived schedules and budgets; the sweep; and what seeds_16k.l
 import json
 import os
 import pathlib
-import random
-import struct
 import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "support"))
+from common import check, write_shard  # noqa: E402
 
 GAMUT = os.environ["GAMUT"]
 FOLDER = pathlib.Path(os.environ["GAMUT_SOURCE"]) / "experiments/golf_long_context"
@@ -16,17 +18,6 @@ SMALL = ["run.device=cpu", "run.model.n_heads=4", "run.model.n_kv_heads=2", "pro
          "probe.accumulate=1"]
 RUN = ["run.max_seconds=0", "run.iterations=3", "run.accumulate=1", "run.val_every=0", "run.val_tokens=64", "run.artifact=false",
        "run.train_batch_tokens=64", "schedule=probe"]
-
-
-def check(condition, message):
-    if not condition:
-        raise SystemExit(f"FAILED: {message}")
-
-
-def write_shard(path, count, seed):
-    dice = random.Random(seed)
-    tokens = [101 + dice.choice([0, 0, 0, 1, 2, 3]) for _ in range(count)]
-    path.write_bytes(struct.pack("<256i", 20240520, 1, count, *[0] * 253) + struct.pack(f"<{count}H", *tokens))
 
 
 def run(script, folder, *words):

@@ -5,9 +5,11 @@ nothing, a kill after which it ends bit for bit as the unbroken one, the cap, an
 import json
 import os
 import pathlib
-import random
-import struct
 import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "support"))
+from common import check, write_shard  # noqa: E402
 
 GAMUT = os.environ["GAMUT"]
 SCRIPT = pathlib.Path(os.environ["GAMUT_SOURCE"]) / "experiments/golf_long_context/train.lua"
@@ -18,18 +20,6 @@ SETTINGS = {
     "max_seconds": 0, "momentum.warmup_steps": 4, "warmdown_steps": 6, "val_every": 4, "log_every": 4,
     "val_batch_tokens": 256, "checkpoint_every": 3,
 }
-
-
-def check(condition, message):
-    if not condition:
-        raise SystemExit(f"FAILED: {message}")
-
-
-def write_shard(path, count, seed):
-    """Letters of a few kinds, so that there is something to learn."""
-    dice = random.Random(seed)
-    tokens = [101 + dice.choice([0, 0, 0, 1, 2, 3]) for _ in range(count)]
-    path.write_bytes(struct.pack("<256i", 20240520, 1, count, *[0] * 253) + struct.pack(f"<{count}H", *tokens))
 
 
 def command(run, *extra, **changes):

@@ -20,16 +20,14 @@ import sys
 import time
 import wave
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "support"))
+from common import check  # noqa: E402
+
 GAMUT = os.environ["GAMUT"]
 BEADS = os.path.join(os.environ["GAMUT_BUILD"], "tests/plugins/beads")
 SOURCE = pathlib.Path(os.environ["GAMUT_SOURCE"])
 POINTS = ["prepare.record:2", "prepare.recorded:9", "prepare.sync:1", "prepare.shards:1", "prepare.rename:2",
           "prepare.manifest:1", "prepare.rename:5", "prepare.done:1"]
-
-
-def check(condition, message):
-    if not condition:
-        sys.exit(f"FAILED: {message}")
 
 
 def command(set_name, out, *settings):

@@ -6,7 +6,11 @@ import json
 import os
 import pathlib
 import subprocess
+import sys
 import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "support"))
+from common import check  # noqa: E402
 
 GAMUT = os.environ["GAMUT"]
 SCRIPT = """
@@ -70,11 +74,6 @@ def status(folder):
 
 def weights(folder, step):
     return pathlib.Path(folder, "checkpoints", f"step_{step:06d}", "model.safetensors").read_bytes()
-
-
-def check(condition, message):
-    if not condition:
-        raise SystemExit(f"FAILED: {message}")
 
 
 def by_steps():

@@ -6,6 +6,10 @@ Needs `pip install safetensors numpy`; without them the test says so and is skip
 import os
 import pathlib
 import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "support"))
+from common import check  # noqa: E402
 
 try:
     import numpy
@@ -38,11 +42,6 @@ gamut.safetensors.save(arg[1], tensors, {format = "pt"})
 NAMES = {"bool": "BOOL", "float16": "F16", "bfloat16": "BF16", "float32": "F32", "float64": "F64", "complex64": "C64",
          "float8_e5m2": "F8_E5M2", "float8_e4m3fn": "F8_E4M3", **{f"int{b}": f"I{b}" for b in (8, 16, 32, 64)},
          **{f"uint{b}": f"U{b}" for b in (8, 16, 32, 64)}}
-
-
-def check(condition, message):
-    if not condition:
-        raise SystemExit(f"FAILED: {message}")
 
 
 def execute(name, script, *arguments):

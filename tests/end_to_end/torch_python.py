@@ -13,6 +13,9 @@ import subprocess
 import sys
 import zlib
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "support"))
+from common import check  # noqa: E402
+
 try:
     import numpy  # noqa: F401, torch warns without it
     import torch
@@ -52,11 +55,6 @@ else
   artifact.save_model(reader, "reread.pt")
 end
 """
-
-
-def check(condition, message):
-    if not condition:
-        raise SystemExit(f"FAILED: {message}")
 
 
 def execute(name, script, *arguments):
