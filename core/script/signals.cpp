@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <ctime>
+#include <string_view>
 
 namespace gamut::script {
 
@@ -19,7 +20,7 @@ namespace {
 constexpr int64_t kSameWish = 500'000'000;  // nanoseconds
 
 std::atomic<int> noted{0};
-std::atomic<int64_t> noted_at{0};
+std::atomic<int64_t> noted_at{0};  // 0: not yet
 std::atomic<pid_t> child{0};
 lua_State* hooked = nullptr;
 OnSignal mode = OnSignal::note;
@@ -34,14 +35,26 @@ int64_t now() {
   return static_cast<int64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
 }
 
+// A terminal takes nothing while another signal waits: the parent's, sent on, comes beside the
+// terminal's own.
+void say(std::string_view text) {
+  const int before = errno;
+  while (!text.empty()) {
+    const auto written = write(STDERR_FILENO, text.data(), text.size());
+    if (written < 0 && errno != EINTR) break;  // there may be nobody to tell
+    if (written > 0) text.remove_prefix(static_cast<size_t>(written));
+  }
+  errno = before;
+}
+
 // Everything here is safe in a handler; lua_sethook is meant to be called from one.
 void on_signal(int signal) {
   const int64_t at = now();
   const int wish = signal == SIGHUP ? SIGTERM : signal;
-  int none = 0;
-  const bool again = !noted.compare_exchange_strong(none, wish);
-  if (!again) noted_at = at;
-  if (again && at - noted_at < kSameWish) return;
+  int64_t first = 0;
+  const bool again = !noted_at.compare_exchange_strong(first, at);
+  if (!again) noted = wish;
+  if (again && at - first < kSameWish) return;
   const pid_t sent_on = child;
   if (sent_on > 0) kill(sent_on, wish);
   if (again) {
@@ -51,11 +64,7 @@ void on_signal(int signal) {
   }
   if (mode == OnSignal::note) {
     if (sent_on > 0) return;  // the child says it
-    constexpr char kSaid[] = "\ngamut: stopping after this step; once more stops at once\n";
-    const int before = errno;
-    const auto written = write(STDERR_FILENO, kSaid, sizeof kSaid - 1);
-    static_cast<void>(written);  // there may be nobody to tell
-    errno = before;
+    say("\ngamut: stopping after this step; once more stops at once\n");
     return;
   }
   detail::raise_pending = true;
@@ -105,6 +114,7 @@ const char* interrupted() {
 
 void clear_interrupt() {
   noted = 0;
+  noted_at = 0;
   detail::raise_pending = false;
   if (hooked) lua_sethook(hooked, nullptr, 0, 0);
 }
