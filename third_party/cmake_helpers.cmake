@@ -1,12 +1,13 @@
 # How the tree's own targets are made: one function each for a core library, a plugin and a test.
 include(gamut_plugin)
+include(cuda_kernels)
 
 # A part of core: a static library of all .cpp files in the folder and below, sharing the precompiled
-# header.
+# header. Folders called `emulation` are for tests.
 #   gamut_core_library(<name> [target to link]...)
 function(gamut_core_library name)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*.cpp")
-  list(FILTER sources EXCLUDE REGEX "\\.isa\\.cpp$")
+  list(FILTER sources EXCLUDE REGEX "\\.isa\\.cpp$|/emulation/")
   add_library(${name} STATIC ${sources})
   target_include_directories(${name} PUBLIC "${PROJECT_SOURCE_DIR}/core")
   target_link_libraries(${name} PUBLIC gamut_sdk ${ARGN})
@@ -49,7 +50,22 @@ function(gamut_tree_plugin kind name)
   set_property(GLOBAL APPEND PROPERTY GAMUT_TREE_PLUGINS ${target})
 endfunction()
 
-# A GoogleTest program from all .cpp files in the folder; each case becomes a ctest test.
+# One ctest test for each suite of a GoogleTest program.
+#   gamut_test_suites(<program> [property value]...)
+function(gamut_test_suites program)
+  set(list "${CMAKE_CURRENT_BINARY_DIR}/${program}_suites.cmake")
+  list(JOIN ARGN " " properties)
+  add_custom_command(TARGET ${program} POST_BUILD VERBATIM BYPRODUCTS "${list}"
+    COMMAND "${CMAKE_COMMAND}" -D "PROGRAM=$<TARGET_FILE:${program}>" -D "FOLDER=${CMAKE_CURRENT_BINARY_DIR}"
+      -D "INTO=${list}" -D "PROPERTIES=${properties}" -P "${PROJECT_SOURCE_DIR}/third_party/gtest_suites.cmake")
+  # Before the program is built there is no list, which ctest tells as a missing test.
+  set(include "${CMAKE_CURRENT_BINARY_DIR}/${program}_include.cmake")
+  file(WRITE "${include}"
+    "if(EXISTS \"${list}\")\n  include(\"${list}\")\nelse()\n  add_test(${program}_NOT_BUILT ${program}_NOT_BUILT)\nendif()\n")
+  set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES "${include}")
+endfunction()
+
+# A GoogleTest program from all .cpp files in the folder.
 #   gamut_unit_test(<name> [target to link]...)
 function(gamut_unit_test name)
   file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*.cpp")
@@ -58,5 +74,5 @@ function(gamut_unit_test name)
   target_precompile_headers(${name} REUSE_FROM gamut_pch)
   target_compile_definitions(${name} PRIVATE
     "GAMUT_SOURCE_DIR=\"${PROJECT_SOURCE_DIR}\"" "GAMUT_BUILD_DIR=\"${CMAKE_BINARY_DIR}\"")
-  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60)
+  gamut_test_suites(${name})
 endfunction()

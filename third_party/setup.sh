@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What a bare machine needs: packages of the distribution, LibTorch, Arrow, and for `lint` the checkers.
+# What a bare machine needs: packages of the distribution, LibTorch, nvcc, Arrow, and for `lint` the checkers.
 # Each part leaves a stamp, a copy of the list it has fulfilled; a part without an equal stamp is
 # done again, so that an interrupted set-up is repaired by the next call.
 # Needs: $root, $state; progress.sh.
@@ -9,6 +9,7 @@ libtorch_version=2.11.0
 libtorch_home="$state/libtorch-$libtorch_version"
 lists="$root/third_party"
 arrow_home="$state/arrow-26.0.1"
+cuda_toolchain_home="$state/cuda_toolchain-13.0"
 
 fulfilled() { [ -r "$2" ] && [ "$(<"$1")" = "$(<"$2")" ]; }
 
@@ -220,16 +221,52 @@ install_arrow() {
   cp "$list" "$state/arrow.txt.left_out"
 }
 
+# --- nvcc ----------------------------------------------------------------------------------------
+
+# Only the CUDA kernels need it, so nothing stops where it is not to be had, and nothing is fetched where
+# GAMUT_CUDA_TOOLCHAIN names one or is `none`.
+cuda_toolchain_settled() {
+  [ -z "${GAMUT_CUDA_TOOLCHAIN:-}" ] || return 0
+  fulfilled "$lists/requirements/cuda_toolchain.txt" "$cuda_toolchain_home/cuda_toolchain.txt" ||
+    fulfilled "$lists/requirements/cuda_toolchain.txt" "$state/cuda_toolchain.txt.left_out"
+}
+
+check_named_cuda_toolchain() {
+  case $GAMUT_CUDA_TOOLCHAIN in none) return 0 ;; esac
+  [ -x "$GAMUT_CUDA_TOOLCHAIN/bin/nvcc" ] ||
+    die "GAMUT_CUDA_TOOLCHAIN is $GAMUT_CUDA_TOOLCHAIN, where there is no bin/nvcc. It must be the folder of a" \
+      "CUDA toolkit, for example /usr/local/cuda, or \`none\` to build without CUDA kernels."
+}
+
+install_cuda_toolchain() {
+  local list="$lists/requirements/cuda_toolchain.txt"
+  if [ -n "${GAMUT_CUDA_TOOLCHAIN:-}" ]; then
+    check_named_cuda_toolchain
+    return
+  fi
+  if [ "$(uname -m)" = x86_64 ] && (provide "$list" "nvcc, which compiles the CUDA kernels" "$cuda_toolchain_home" \
+    nvidia/cu13/bin/ nvidia/cu13/nvvm/ nvidia/cu13/include/crt/ nvidia/cu13/include/nv/ \
+    nvidia/cu13/include/fatbinary_section.h); then
+    rm -f "$state/cuda_toolchain.txt.left_out"
+    return
+  fi
+  say "Going on without nvcc: the CUDA kernels are not built, all else is. GAMUT_CUDA_TOOLCHAIN=/usr/local/cuda" \
+    "names a toolkit that is there; ./gamut setup tries to fetch it again."
+  cp "$list" "$state/cuda_toolchain.txt.left_out"
+}
+
 # --- All of it ----------------------------------------------------------------------------------
 
 setup_ready() {
-  fulfilled "$lists/packages/apt.txt" "$state/apt.txt.installed" && libtorch_ready && arrow_settled
+  fulfilled "$lists/packages/apt.txt" "$state/apt.txt.installed" && libtorch_ready && arrow_settled &&
+    cuda_toolchain_settled
 }
 
 setup() {
   install_packages "$lists/packages/apt.txt"
   install_libtorch
   install_arrow
+  install_cuda_toolchain
 }
 
 setup_lint() {

@@ -4,21 +4,50 @@
 // and add its name to the list.
 #pragma once
 
+#include <cstdint>
+#include <type_traits>
+
+#include "cuda/device_facts.h"
 #include "cuda/types.h"
 
 // One line each, by the alphabet.
 // clang-format off
-#define GAMUT_CUDA_KERNELS(X)
+#define GAMUT_CUDA_KERNELS(X) \
+  X(compute_capability)
 // clang-format on
 
 namespace gamut::cuda {
 
 struct KernelTable {
-  int64_t bytes;  // sizeof the table that the library was built with
+  uint64_t layout;  // kTableLayout of the build that the library is from
 #define GAMUT_KERNEL_MEMBER(name) decltype(&cuda::name) name;
   GAMUT_CUDA_KERNELS(GAMUT_KERNEL_MEMBER)
 #undef GAMUT_KERNEL_MEMBER
 };
+
+// The bytes of all that a function takes, structs included.
+template <class Function>
+struct ParameterBytes;
+template <class Result, class... Parameters>
+struct ParameterBytes<Result (*)(Parameters...)> {
+  static constexpr uint64_t value =
+      (uint64_t{0} + ... + sizeof(std::remove_reference_t<Parameters>));
+};
+
+// A checksum (FNV-1a) of the functions' names and parameters: a program and a library with
+// different ones do not belong together.
+constexpr uint64_t table_layout() {
+  uint64_t sum = 0xcbf29ce484222325;
+  const auto add = [&sum](const char* name, uint64_t bytes) {
+    for (; *name; ++name) sum = (sum ^ static_cast<unsigned char>(*name)) * 0x100000001b3;
+    sum = (sum ^ bytes) * 0x100000001b3;
+  };
+#define GAMUT_KERNEL_LAYOUT(name) add(#name, ParameterBytes<decltype(&cuda::name)>::value);
+  GAMUT_CUDA_KERNELS(GAMUT_KERNEL_LAYOUT)
+#undef GAMUT_KERNEL_LAYOUT
+  return sum;
+}
+inline constexpr uint64_t kTableLayout = table_layout();
 
 }  // namespace gamut::cuda
 

@@ -1,0 +1,20 @@
+#include "cuda/device_facts.h"
+
+#include "cuda/device.cuh"
+
+namespace gamut::cuda {
+
+int compute_capability(int index) {
+#ifdef __CUDACC__
+  int major = 0, minor = 0;
+  if (cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index) != cudaSuccess ||
+      cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, index) != cudaSuccess) {
+    return -1;
+  }
+  return 10 * major + minor;
+#else
+  return index >= 0 ? 80 : -1;  // what the emulator emulates
+#endif
+}
+
+}  // namespace gamut::cuda
