@@ -1,6 +1,7 @@
 // Wrappers of mixers and optimizers that pass each call on inside `guarded`.
 #include "plugin_host/guard.h"
 
+#include <gamut/capturable.h>
 #include <gamut/encoder_memory.h>
 
 #include <utility>
@@ -43,7 +44,7 @@ class GuardedMixer final : public Mixer, public MemoryReader {
   Label label_;
 };
 
-class GuardedOptimizer final : public Optimizer {
+class GuardedOptimizer : public Optimizer {
  public:
   GuardedOptimizer(std::unique_ptr<Optimizer> optimizer, Label label)
       : optimizer_(std::move(optimizer)), label_(std::move(label)) {}
@@ -61,9 +62,30 @@ class GuardedOptimizer final : public Optimizer {
     guarded(label_, "load_state", [&] { optimizer_->load_state(state); });
   }
 
+ protected:
+  const Label& label() const { return label_; }
+
  private:
   std::unique_ptr<Optimizer> optimizer_;
   Label label_;
+};
+
+class GuardedCapturable final : public GuardedOptimizer, public Capturable {
+ public:
+  GuardedCapturable(std::unique_ptr<Optimizer> optimizer, Capturable& own, Label label)
+      : GuardedOptimizer(std::move(optimizer), std::move(label)), own_(own) {}
+  std::vector<std::string> live_options() const override {
+    return guarded(label(), "live_options", [&] { return own_.live_options(); });
+  }
+  void prepare_step() override {
+    guarded(label(), "prepare_step", [&] { own_.prepare_step(); });
+  }
+  void step_on_device() override {
+    guarded(label(), "step_on_device", [&] { own_.step_on_device(); });
+  }
+
+ private:
+  Capturable& own_;
 };
 
 }  // namespace
@@ -79,6 +101,9 @@ std::unique_ptr<Mixer> guard(std::unique_ptr<Mixer> mixer, Label label) {
   return std::make_unique<GuardedMixer>(std::move(mixer), std::move(label));
 }
 std::unique_ptr<Optimizer> guard(std::unique_ptr<Optimizer> optimizer, Label label) {
+  if (auto* own = capturable(*optimizer)) {
+    return std::make_unique<GuardedCapturable>(std::move(optimizer), *own, std::move(label));
+  }
   return std::make_unique<GuardedOptimizer>(std::move(optimizer), std::move(label));
 }
 
