@@ -9,10 +9,13 @@
 
 #include "cuda/device_facts.h"
 #include "cuda/types.h"
+#include "ops/activation/cuda/activation.h"
 
 // One line each, by the alphabet.
 // clang-format off
 #define GAMUT_CUDA_KERNELS(X) \
+  X(activation_backward) \
+  X(activation_forward) \
   X(compute_capability)
 // clang-format on
 

@@ -7,7 +7,9 @@
 #include <gamut/error.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "ops/activation/device.h"
 #include "ops/activation/kernel.h"
+#include "ops/device.h"
 #include "ops/double_backward.h"
 #include "ops/rows.h"
 
@@ -52,6 +54,7 @@ struct Prepared {
 };
 
 Tensor run_forward(Activation kind, const Tensor& x, const Tensor& up) {
+  if (const auto* kernels = device_kernels({x, up})) return activate_on_device(*kernels, x, up);
   Prepared prepared(kind, x, up);
   const auto y = at::empty(x.sizes(), x.options());
   prepared.arguments.y = y.mutable_data_ptr();
@@ -61,6 +64,10 @@ Tensor run_forward(Activation kind, const Tensor& x, const Tensor& up) {
 
 variable_list run_backward(Activation kind, const Tensor& x, const Tensor& up,
                            const Tensor& given) {
+  if (const auto* kernels = device_kernels({x, up})) {
+    const auto [dx, d_up] = activation_gradients_on_device(*kernels, x, up, given);
+    return {dx, d_up};
+  }
   Prepared prepared(kind, x, up);
   auto& a = prepared.arguments;
   const auto dy = rows_of(given.to(x.scalar_type()));
@@ -104,8 +111,9 @@ struct Activate : torch::autograd::Function<Activate> {
 };
 
 Tensor activate(Activation kind, const Tensor& x, const Tensor& up) {
-  const bool fused = x.device().is_cpu() && has_element(x.scalar_type()) && x.numel() > 0;
-  if (!fused) return composed(kind, x, up);
+  const bool fused =
+      device_kernels({x, up}) || (x.device().is_cpu() && has_element(x.scalar_type()));
+  if (!fused || x.numel() == 0) return composed(kind, x, up);
   const bool recorded =
       at::GradMode::is_enabled() && (x.requires_grad() || (up.defined() && up.requires_grad()));
   if (!recorded) return run_forward(kind, x, up);
