@@ -226,24 +226,23 @@ install_arrow() {
 # Only the CUDA kernels need it, so nothing stops where it is not to be had, and nothing is fetched where
 # GAMUT_CUDA_TOOLCHAIN names one or is `none`.
 cuda_toolchain_settled() {
-  [ -z "${GAMUT_CUDA_TOOLCHAIN:-}" ] || return 0
+  if [ -n "${GAMUT_CUDA_TOOLCHAIN:-}" ]; then
+    check_named_cuda_toolchain
+    return
+  fi
   fulfilled "$lists/requirements/cuda_toolchain.txt" "$cuda_toolchain_home/cuda_toolchain.txt" ||
     fulfilled "$lists/requirements/cuda_toolchain.txt" "$state/cuda_toolchain.txt.left_out"
 }
 
 check_named_cuda_toolchain() {
-  case $GAMUT_CUDA_TOOLCHAIN in none) return 0 ;; esac
-  [ -x "$GAMUT_CUDA_TOOLCHAIN/bin/nvcc" ] ||
+  [ "$GAMUT_CUDA_TOOLCHAIN" = none ] || [ -x "$GAMUT_CUDA_TOOLCHAIN/bin/nvcc" ] ||
     die "GAMUT_CUDA_TOOLCHAIN is $GAMUT_CUDA_TOOLCHAIN, where there is no bin/nvcc. It must be the folder of a" \
       "CUDA toolkit, for example /usr/local/cuda, or \`none\` to build without CUDA kernels."
 }
 
 install_cuda_toolchain() {
   local list="$lists/requirements/cuda_toolchain.txt"
-  if [ -n "${GAMUT_CUDA_TOOLCHAIN:-}" ]; then
-    check_named_cuda_toolchain
-    return
-  fi
+  [ -z "${GAMUT_CUDA_TOOLCHAIN:-}" ] || return 0
   if [ "$(uname -m)" = x86_64 ] && (provide "$list" "nvcc, which compiles the CUDA kernels" "$cuda_toolchain_home" \
     nvidia/cu13/bin/ nvidia/cu13/nvvm/ nvidia/cu13/include/crt/ nvidia/cu13/include/nv/ \
     nvidia/cu13/include/fatbinary_section.h); then
@@ -263,6 +262,7 @@ setup_ready() {
 }
 
 setup() {
+  [ -z "${GAMUT_CUDA_TOOLCHAIN:-}" ] || check_named_cuda_toolchain
   install_packages "$lists/packages/apt.txt"
   install_libtorch
   install_arrow

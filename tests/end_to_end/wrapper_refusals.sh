@@ -86,6 +86,9 @@ refuses "GAMUT_LIBTORCH names another version" "which is LibTorch 2.9.1" "needs 
 settings=(GAMUT_CUDA=maybe)
 refuses "GAMUT_CUDA is neither 0 nor 1" "must be 1" "maybe"
 
+settings=(GAMUT_CUDA_TOOLCHAIN="$here/nothing")
+refuses "GAMUT_CUDA_TOOLCHAIN names no toolkit" "$here/nothing" "bin/nvcc" "none"
+
 # A set-up and built checkout starts at once: nothing of apt, pip or cmake is called.
 fresh
 settings=()
@@ -94,10 +97,11 @@ mkdir -p "$tree/.gamut/libtorch-2.11.0" "$tree/build/release/bin"
 cp "$tree/third_party/packages/apt.txt" "$tree/.gamut/apt.txt.installed"
 cp "$tree/third_party/requirements/libtorch.txt" "$tree/.gamut/libtorch-2.11.0/"
 cp "$tree/third_party/requirements/arrow.txt" "$tree/.gamut/arrow.txt.left_out"
+cp "$tree/third_party/requirements/cuda_toolchain.txt" "$tree/.gamut/cuda_toolchain.txt.left_out"
 printf '#!/bin/bash\necho "the program, with $*"\n' >"$tree/build/release/bin/gamut"
 chmod +x "$tree/build/release/bin/gamut"
 sleep 0.02
-echo "release $tree/.gamut/libtorch-2.11.0/torch " >"$tree/build/release/built" # and no Arrow
+echo "release $tree/.gamut/libtorch-2.11.0/torch  " >"$tree/build/release/built" # neither Arrow nor nvcc
 rm -f cmake.log
 output=$(wrapper run "a study" lr=1)
 if [ "$output" != "the program, with run a study lr=1" ] || [ -e cmake.log ] || [ -e "$tree/.gamut/logs" ]; then
