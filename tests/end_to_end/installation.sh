@@ -16,6 +16,14 @@ tree="$here/a folder/gamut"
 [ -x "$tree/bin/gamut" ] && [ -x "$tree/libexec/gamut" ] && [ -e "$tree/include/gamut/plugin.h" ] &&
   [ -e "$tree/share/gamut/scripts/gamut/init.lua" ] || fail "a file is missing in the installed tree"
 
+kernels="$tree/lib/gamut/cuda/kernels.so"
+if [ -e "$GAMUT_BUILD/lib/gamut/cuda/kernels.so" ]; then
+  echo "--- the CUDA kernels are there and need nothing but the CUDA runtime, which LibTorch brings"
+  needed=$(readelf -d "$kernels" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | grep -vE '^(libstdc\+\+|libgcc_s|libm|libc)\.so') ||
+    fail "no $kernels, or it needs no CUDA runtime"
+  [ "$needed" = libcudart.so.13 ] || fail "$kernels needs $needed"
+fi
+
 echo "--- no path of this machine is left in a library"
 while read -r file; do
   path=$(readelf -d "$file" | sed -n 's/.*R\(UN\)\?PATH.*\[\(.*\)\]/\2/p')
