@@ -2,6 +2,8 @@
 // tensors of a kind; the numbers are those of torch.optim.AdamW(fused=True).
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
+#include <gamut/capturable.h>
+#include <gamut/live_numbers.h>
 #include <gamut/optimizer_state.h>
 #include <gamut/plugin.h>
 
@@ -11,7 +13,7 @@
 namespace gamut {
 namespace {
 
-class AdamW final : public Optimizer {
+class AdamW final : public Optimizer, public Capturable {
  public:
   static OptionTable options() {
     return {
@@ -48,12 +50,26 @@ class AdamW final : public Optimizer {
       moments.push_back(std::move(m));
     }
     moments_.push_back(std::move(moments));
+    live_.emplace_back();
     Optimizer::add_group(std::move(group));
   }
 
   void step() override {
+    prepare_step();
+    step_on_device();
+  }
+
+  std::vector<std::string> live_options() const override { return {"lr"}; }
+
+  void prepare_step() override {
+    for (size_t i = 0; i < groups_.size(); ++i) {
+      live_[i].set(groups_[i].parameters, {groups_[i].options.number("lr")});
+    }
+  }
+
+  void step_on_device() override {
     const c10::NoGradGuard no_grad;
-    for (size_t i = 0; i < groups_.size(); ++i) step_group(groups_[i], moments_[i]);
+    for (size_t i = 0; i < groups_.size(); ++i) step_group(groups_[i], moments_[i], live_[i]);
   }
 
   NamedTensors state() const override {
@@ -103,7 +119,8 @@ class AdamW final : public Optimizer {
     return at::empty_like(p.tensor).copy_(gradient);
   }
 
-  void step_group(const ParameterGroup& group, std::vector<Moments>& moments) {
+  static void step_group(const ParameterGroup& group, const std::vector<Moments>& moments,
+                         LiveNumbers& live) {
     std::map<std::tuple<at::DeviceType, int, at::ScalarType>, Call> calls;
     for (size_t j = 0; j < group.parameters.size(); ++j) {
       const NamedTensor& p = group.parameters[j];
@@ -121,14 +138,16 @@ class AdamW final : public Optimizer {
     for (auto& entry : calls) {
       Call& c = entry.second;
       at::_foreach_add_(c.steps, 1);
+      const at::Tensor lr = live.get(c.parameters[0].device(), 0);
       at::_fused_adamw_(c.parameters, c.gradients, c.means, c.squares, /*max_exp_avg_sqs=*/{},
-                        c.steps, o.number("lr"), o.number("beta1"), o.number("beta2"),
-                        o.number("weight_decay"), o.number("eps"), /*amsgrad=*/false,
+                        c.steps, lr, o.number("beta1"), o.number("beta2"), o.number("weight_decay"),
+                        o.number("eps"), /*amsgrad=*/false,
                         /*maximize=*/false);
     }
   }
 
   std::vector<std::vector<Moments>> moments_;  // as groups_ and their parameters
+  std::vector<LiveNumbers> live_;              // as groups_
 };
 
 }  // namespace

@@ -1,7 +1,10 @@
 // Muon (Jordan et al. 2024): momentum whose update is orthogonalised before it is applied. For the
-// matrices of a model; which parameters those are, the script decides.
+// matrices of a model; which parameters those are, the script decides. All matrices of a device and
+// type go through each operator as one list, which on a GPU is one launch or two.
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
+#include <gamut/capturable.h>
+#include <gamut/live_numbers.h>
 #include <gamut/ops.h>
 #include <gamut/optimizer_state.h>
 #include <gamut/plugin.h>
@@ -10,12 +13,13 @@
 #include <array>
 #include <cmath>
 #include <map>
+#include <tuple>
 #include <utility>
 
 namespace gamut {
 namespace {
 
-class Muon final : public Optimizer {
+class Muon final : public Optimizer, public Capturable {
  public:
   static OptionTable options() {
     return {
@@ -61,12 +65,33 @@ class Muon final : public Optimizer {
       sums.push_back(at::zeros_like(p.tensor));
     }
     sums_.push_back(std::move(sums));
+    live_.emplace_back();
     Optimizer::add_group(std::move(group));
   }
 
   void step() override {
+    prepare_step();
+    step_on_device();
+  }
+
+  std::vector<std::string> live_options() const override { return {"lr", "momentum"}; }
+
+  void prepare_step() override {
+    for (size_t i = 0; i < groups_.size(); ++i) {
+      const Options& o = groups_[i].options;
+      const double lr = o.number("lr");
+      live_[i].set(groups_[i].parameters,
+                   {lr, o.number("momentum"), 1 - lr * o.number("weight_decay")});
+    }
+  }
+
+  void step_on_device() override {
     const c10::NoGradGuard no_grad;
-    for (size_t i = 0; i < groups_.size(); ++i) step_group(groups_[i], sums_[i]);
+    for (size_t i = 0; i < groups_.size(); ++i) {
+      for (const auto& entry : batches_of(groups_[i], sums_[i])) {
+        step_batch(entry.second, groups_[i].options, live_[i]);
+      }
+    }
   }
 
   NamedTensors state() const override {
@@ -86,10 +111,13 @@ class Muon final : public Optimizer {
   }
 
  private:
-  // Parameters of one device and their updates.
+  // Matrices of one device and type with their gradients and running sums.
   struct Batch {
-    std::vector<at::Tensor> parameters, updates;
+    std::vector<at::Tensor> parameters, gradients, sums;
   };
+  using Batches = std::map<std::tuple<at::DeviceType, int, at::ScalarType>, Batch>;
+
+  enum Live : int64_t { kRate, kMomentum, kKept };  // kept: of the weights, 1 - lr weight_decay
 
   // The polynomials of the iteration, and what divides a matrix before it: safety |G|_F + eps.
   struct Rule {
@@ -111,18 +139,35 @@ class Muon final : public Optimizer {
     return name == "keller" ? keller : polar_express;
   }
 
+  static Batches batches_of(const ParameterGroup& group, const std::vector<at::Tensor>& sums) {
+    Batches batches;
+    for (size_t j = 0; j < group.parameters.size(); ++j) {
+      const NamedTensor& p = group.parameters[j];
+      const at::Tensor &gradient = p.tensor.grad(), &sum = sums[j];
+      if (!gradient.defined()) continue;
+      const at::Device device = p.tensor.device();
+      GAMUT_CHECK(device == sum.device() && p.tensor.dtype() == sum.dtype(), "parameter `", p.name,
+                  "` became ", p.tensor.dtype(), " on ", device, " after muon was made for ",
+                  sum.dtype(), " on ", sum.device(), "; make the optimizer after moving the model");
+      GAMUT_CHECK(gradient.layout() == at::kStrided, "the gradient of `", p.name,
+                  "` is sparse; muon needs a dense one");
+      Batch& batch = batches[{device.type(), device.index(), sum.scalar_type()}];
+      batch.parameters.push_back(p.tensor);
+      batch.gradients.push_back(gradient);
+      batch.sums.push_back(sum);
+    }
+    return batches;
+  }
+
   // M <- mu M + G; the update is G + mu M, or M itself without nesterov.
-  static at::Tensor advance(const NamedTensor& p, at::Tensor& sum, const Options& o) {
-    GAMUT_CHECK(p.tensor.device() == sum.device() && p.tensor.dtype() == sum.dtype(), "parameter `",
-                p.name, "` became ", p.tensor.dtype(), " on ", p.tensor.device(),
-                " after muon was made for ", sum.dtype(), " on ", sum.device(),
-                "; make the optimizer after moving the model");
-    const at::Tensor& gradient = p.tensor.grad();
-    GAMUT_CHECK(gradient.layout() == at::kStrided, "the gradient of `", p.name,
-                "` is sparse; muon needs a dense one");
-    const double momentum = o.number("momentum");
-    at::add_out(sum, gradient, sum, momentum);
-    return o.boolean("nesterov") ? gradient.add(sum, momentum) : sum;
+  static std::vector<at::Tensor> advance(const Batch& batch, const at::Tensor& momentum,
+                                         bool nesterov) {
+    at::_foreach_mul_(batch.sums, momentum);
+    at::_foreach_add_(batch.sums, batch.gradients);
+    if (!nesterov) return batch.sums;
+    auto updates = at::_foreach_mul(batch.sums, momentum);
+    at::_foreach_add_(updates, batch.gradients);
+    return updates;
   }
 
   static std::optional<at::ScalarType> iteration_dtype(const Options& o) {
@@ -131,48 +176,55 @@ class Muon final : public Optimizer {
     return name == "bfloat16" ? at::kBFloat16 : at::kFloat;
   }
 
-  static void step_group(const ParameterGroup& group, std::vector<at::Tensor>& sums) {
-    std::map<std::pair<at::DeviceType, int>, Batch> batches;
-    for (size_t j = 0; j < group.parameters.size(); ++j) {
-      const NamedTensor& p = group.parameters[j];
-      if (!p.tensor.grad().defined()) continue;
-      Batch& batch = batches[{p.tensor.device().type(), p.tensor.device().index()}];
-      batch.parameters.push_back(p.tensor);
-      batch.updates.push_back(advance(p, sums[j], group.options));
-    }
-    for (const auto& entry : batches) apply(entry.second, group.options);
-  }
-
-  static void apply(const Batch& batch, const Options& o) {
+  static void step_batch(const Batch& batch, const Options& o, LiveNumbers& live) {
+    const at::Device device = batch.parameters[0].device();
     const Rule& rule = rule_of(o.string("coefficients"));
     std::vector<double> coefficients;
     for (int64_t i = 0; i < o.integer("ns_steps"); ++i) {
       const auto& step = rule.steps[std::min<size_t>(i, rule.steps.size() - 1)];
       coefficients.insert(coefficients.end(), step.begin(), step.end());
     }
+    const auto updates = advance(batch, live.get(device, kMomentum), o.boolean("nesterov"));
     const auto orthogonal =
-        ops::newton_schulz(batch.updates, coefficients, rule.safety, rule.eps, iteration_dtype(o));
-    for (size_t i = 0; i < orthogonal.size(); ++i) update(batch.parameters[i], orthogonal[i], o);
+        ops::newton_schulz(updates, coefficients, rule.safety, rule.eps, iteration_dtype(o));
+    scale(orthogonal, o);
+    at::_foreach_mul_(orthogonal, live.get(device, kRate));
+    if (o.number("weight_decay") != 0) {
+      at::_foreach_mul_(batch.parameters, live.get(device, kKept));
+    }
+    at::_foreach_sub_(batch.parameters, orthogonal);
   }
 
-  static void update(at::Tensor parameter, const at::Tensor& orthogonal, const Options& o) {
-    const auto rows = static_cast<double>(parameter.size(0));
-    const auto columns = static_cast<double>(parameter.size(1));
-    const double lr = o.number("lr");
-    const double decay = o.number("weight_decay");
-    if (decay != 0) parameter.mul_(1 - lr * decay);
-    if (o.string("scale") == "match_rms_adamw") {
-      parameter.add_(orthogonal, -lr * 0.2 * std::sqrt(std::max(rows, columns)));
-    } else if (rows > columns && o.string("ns_dtype") == "bfloat16") {
-      // The original scales the iteration's result in its own type.
-      const at::Tensor scaled = orthogonal.mul(std::sqrt(rows / columns)).to(at::kBFloat16);
-      parameter.add_(scaled.to(parameter.scalar_type()), -lr);
-    } else {
-      parameter.add_(orthogonal, -lr * std::sqrt(std::max(1.0, rows / columns)));
+  // Times the factor of each matrix, which depends on its shape alone.
+  static void scale(const std::vector<at::Tensor>& orthogonal, const Options& o) {
+    const bool match = o.string("scale") == "match_rms_adamw";
+    std::vector<at::Tensor> scaled;
+    std::vector<at::Scalar> factors;
+    for (const at::Tensor& matrix : orthogonal) {
+      const auto rows = static_cast<double>(matrix.size(0));
+      const auto columns = static_cast<double>(matrix.size(1));
+      if (!match && rows <= columns) continue;
+      scaled.push_back(matrix);
+      factors.emplace_back(match ? 0.2 * std::sqrt(std::max(rows, columns))
+                                 : std::sqrt(rows / columns));
     }
+    if (scaled.empty()) return;
+    at::_foreach_mul_(scaled, factors);
+    // The original scales the iteration's result in its own type.
+    if (!match && o.string("ns_dtype") == "bfloat16") round_to_bfloat16(scaled);
+  }
+
+  static void round_to_bfloat16(const std::vector<at::Tensor>& tensors) {
+    if (tensors[0].scalar_type() == at::kBFloat16) return;
+    std::vector<at::Tensor> halves;
+    halves.reserve(tensors.size());
+    for (const at::Tensor& t : tensors) halves.push_back(at::empty_like(t, at::kBFloat16));
+    at::_foreach_copy_(halves, tensors);
+    at::_foreach_copy_(tensors, halves);
   }
 
   std::vector<std::vector<at::Tensor>> sums_;  // as groups_ and their parameters
+  std::vector<LiveNumbers> live_;              // as groups_
 };
 
 }  // namespace

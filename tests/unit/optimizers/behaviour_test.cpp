@@ -1,5 +1,6 @@
 // What both optimizers promise: groups, missing gradients, exact resume, refusals in words.
 #include <ATen/autocast_mode.h>
+#include <gamut/capturable.h>
 
 #include "support.h"
 
@@ -91,6 +92,36 @@ TEST_P(Optimizers, MemoryLayoutAndAutocastChangeNothing) {
   for (size_t i = 0; i < weights.size(); ++i) {
     EXPECT_TRUE(at::allclose(weights[i].tensor, copies[i].tensor, 1e-6, 1e-7)) << i;
   }
+}
+
+// As a recorded step is replayed: rates change between replays, and tensors stay where they are.
+TEST_P(Optimizers, ReadLiveOptionsWhereARecordedStepFindsThem) {
+  const auto weights = parameters(kShapes);
+  const auto copies = clone(weights);
+  auto plain = make(GetParam(), {{weights, {}}}, {});
+  auto recorded = make(GetParam(), {{copies, {}}}, {});
+  Capturable* const steps = capturable(*recorded);
+  ASSERT_NE(steps, nullptr);
+  for (uint64_t step = 0; step < 4; ++step) {
+    for (auto* optimizer : {plain.get(), recorded.get()}) {
+      auto& options = optimizer->groups()[0].options;
+      for (const auto& live : steps->live_options()) {
+        options.set(live, options.number(live) * 0.9);
+      }
+    }
+    set_gradients(weights, step);
+    set_gradients(copies, step);
+    steps->prepare_step();
+    const auto prepared = recorded->groups()[0].options;
+    for (const auto& live : steps->live_options()) {
+      recorded->groups()[0].options.set(live, 0.123);  // too late for this step
+    }
+    plain->step();
+    steps->step_on_device();
+    recorded->groups()[0].options = prepared;
+    expect_equal(weights, copies);
+  }
+  expect_equal(plain->state(), recorded->state());
 }
 
 TEST_P(Optimizers, SayWhichStateDoesNotFit) {
