@@ -64,3 +64,7 @@ inline int multiprocessors() {
 #endif
 
 }  // namespace gamut::cuda
+
+#ifndef __CUDACC__
+#include "cuda/emulation/launch.h"
+#endif

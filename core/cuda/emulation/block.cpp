@@ -1,0 +1,231 @@
+#include "cuda/emulation/block.h"
+
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "cuda/emulation/running.h"
+
+namespace gamut::cuda::emulation {
+
+__thread const Thread* self = nullptr;
+
+namespace {
+
+constexpr uint32_t kAllLanes = 0xffffffff;
+
+std::string place(const Site& site) {
+  const char* slash = std::strrchr(site.file, '/');
+  return std::string(slash == nullptr ? site.file : slash + 1) + ":" + std::to_string(site.line);
+}
+
+std::string at(const char* name, const Site& site) {
+  return std::string(name) + " (" + place(site) + ")";
+}
+
+}  // namespace
+
+Block& running() {
+  static thread_local Block block;
+  return block;
+}
+
+Block::Block() = default;
+
+void Block::lane_body() {
+  for (Block& block = running();;) {
+    (*block.kernel_)();
+    block.leave();
+  }
+}
+
+bool Block::run(const std::function<void()>& kernel, int64_t index, int64_t blocks, int threads,
+                size_t shared_bytes, Order order) {
+  kernel_ = &kernel;
+  shuffled_ = order.seed != 0;
+  random = Random(order.seed ^ (static_cast<uint64_t>(index) << 32));
+  shared.clear(shared_bytes);
+  start(index, blocks, threads);
+  lane_ = &next();
+  self = lane_;
+  main_.switch_to(lane_->fiber);
+  self = nullptr;
+  ++work.blocks;
+  if (fault.empty()) return true;
+  for (auto& lane : lanes_) {
+    if (!lane->left) lane->fiber.restart();
+  }
+  return false;
+}
+
+void Block::start(int64_t index, int64_t blocks, int threads) {
+  while (lanes_.size() < static_cast<size_t>(threads)) {
+    lanes_.push_back(std::make_unique<Lane>(&Block::lane_body));
+  }
+  for (int i = 0; i < threads; ++i) {
+    Lane& lane = *lanes_[i];
+    lane.thread_index.x = i;
+    lane.block_index.x = static_cast<unsigned>(index);
+    lane.block_size.x = threads;
+    lane.grid_size.x = static_cast<unsigned>(blocks);
+    lane.left = false;
+    lane.copies.clear();
+    lane.group_ends.clear();
+  }
+  warps_.assign(threads / kLanes, Warp{});
+  for (auto& warp : warps_) warp.ready = kAllLanes;
+  ready_warps_ = kAllLanes >> (kLanes - warps_.size());
+  warp_number_ = 0;
+  threads_ = threads;
+  left_ = 0;
+  barrier_ = {};
+  fault.clear();
+}
+
+// A random order keeps to one warp for a while: what one does long before another shows races that
+// taking turns would hide.
+Lane& Block::next() {
+  constexpr uint32_t kStay = 16;
+  const bool stay = (ready_warps_ >> warp_number_ & 1) != 0;
+  if (shuffled_ && (!stay || random.below(kStay) == 0)) {
+    warp_number_ = random.bit_of(ready_warps_);
+  } else if (!stay) {
+    const uint32_t later = ready_warps_ & (kAllLanes << warp_number_);
+    warp_number_ = __builtin_ctz(later != 0 ? later : ready_warps_);
+  }
+  Warp& warp = warps_[warp_number_];
+  const int lane = shuffled_ ? random.bit_of(warp.ready) : __builtin_ctz(warp.ready);
+  warp.ready &= ~(1u << lane);
+  if (warp.ready == 0) ready_warps_ &= ~(1u << warp_number_);
+  return *lanes_[warp_number_ * kLanes + lane];
+}
+
+// The running thread cannot go on; another does.
+void Block::wait() {
+  Lane& from = *lane_;
+  Lane& to = next();
+  if (&to == &from) return;
+  ++work.switches;
+  lane_ = &to;
+  self = lane_;
+  from.fiber.switch_to(to.fiber);
+}
+
+void Block::leave() {
+  Lane& lane = *lane_;
+  const Warp& mine = warp();
+  if (!lane.copies.empty()) fail("leaves the kernel with asynchronous copies it never waited for");
+  if (mine.arrived > 0) {
+    fail("leaves the kernel while thread " + std::to_string(mine.first) + " of its warp waits at " +
+         at(mine.collective->name, mine.site));
+  }
+  if (barrier_.arrived > 0) {
+    fail("leaves the kernel while thread " + std::to_string(barrier_.first) + " waits at " +
+         at(barrier_.name, barrier_.site));
+  }
+  lane.left = true;
+  ++warp().left;
+  if (++left_ == threads_) {
+    lane.fiber.switch_to(main_);
+  } else {
+    wait();
+  }
+}
+
+void Block::converge(const Collective& collective, void* operands, const Site& site) {
+  Warp& mine = warp();
+  const int number = lane_->number();
+  if (mine.arrived == 0) {
+    mine.collective = &collective;
+    mine.site = site;
+    mine.first = number;
+  } else if (mine.collective != &collective || mine.site != site) {
+    fail("is at " + at(collective.name, site) + " while thread " + std::to_string(mine.first) +
+         " of its warp is at " + at(mine.collective->name, mine.site) +
+         "; all lanes of a warp must come to the same ones in the same order");
+  }
+  if (mine.left > 0) {
+    fail("waits at " + at(collective.name, site) +
+         " for lanes of its warp that have left the kernel");
+  }
+  if (mine.at_barrier > 0) {
+    fail("is at " + at(collective.name, site) + " while a lane of its warp waits at " +
+         at(barrier_.name, barrier_.site));
+  }
+  mine.operands[number % kLanes] = operands;
+  if (++mine.arrived < kLanes) return wait();
+  mine.arrived = 0;
+  collective.complete(mine.operands);
+  const uint32_t me = 1u << number % kLanes;
+  mine.ready = shuffled_ ? kAllLanes : kAllLanes & ~me;
+  ready_warps_ |= 1u << number / kLanes;
+  if (shuffled_) wait();
+}
+
+int64_t Block::meet(const char* name, int64_t value, const Site& site) {
+  Warp& mine = warp();
+  if (barrier_.arrived == 0) {
+    barrier_.name = name;
+    barrier_.site = site;
+    barrier_.first = lane_->number();
+    barrier_.sum = 0;
+  } else if (barrier_.site != site) {
+    fail("is at " + at(name, site) + " while thread " + std::to_string(barrier_.first) + " is at " +
+         at(barrier_.name, barrier_.site) + "; all threads of a block must come to the same ones");
+  }
+  if (left_ > 0) {
+    fail("waits at " + at(name, site) + " for threads that have left the kernel");
+  }
+  if (mine.arrived > 0) {
+    fail("is at " + at(name, site) + " while thread " + std::to_string(mine.first) +
+         " of its warp waits at " + at(mine.collective->name, mine.site));
+  }
+  barrier_.sum += value;
+  ++mine.at_barrier;
+  if (++barrier_.arrived < threads_) {
+    wait();
+    return barrier_.result;
+  }
+  barrier_.arrived = 0;
+  barrier_.result = barrier_.sum;
+  open_barrier();
+  return barrier_.result;
+}
+
+// All have come: every thread may run, the one that came last goes on where the order is by number.
+void Block::open_barrier() {
+  for (auto& warp : warps_) {
+    warp.ready = kAllLanes;
+    warp.at_barrier = 0;
+  }
+  ready_warps_ = kAllLanes >> (kLanes - warps_.size());
+  if (shuffled_) return wait();
+  warp().ready &= ~(1u << lane_->number() % kLanes);
+}
+
+void Block::fail(const std::string& message) {
+  fault = "block " + std::to_string(lane_->block_index.x) + ", thread " +
+          std::to_string(lane_->number()) + ": " + message;
+  lane_->fiber.switch_to(main_);
+  std::abort();  // not reached: a fiber that failed is restarted
+}
+
+void converge(const Collective& collective, void* operands, const Site& site) {
+  running().converge(collective, operands, site);
+}
+
+int64_t meet(const char* name, int64_t value, const Site& site) {
+  return running().meet(name, value, site);
+}
+
+void fail(const Site& site, const char* format, ...) {
+  char text[512];
+  va_list arguments;
+  va_start(arguments, format);
+  std::vsnprintf(text, sizeof(text), format, arguments);
+  va_end(arguments);
+  running().fail(std::string(text) + " (" + place(site) + ")");
+}
+
+}  // namespace gamut::cuda::emulation
