@@ -24,6 +24,7 @@ int open_system(lua_State* L);
 int open_process(lua_State* L);
 int open_prepare(lua_State* L);
 int open_telemetry(lua_State* L);
+int open_cuda_module(lua_State* L);
 
 void register_native_modules(lua_State* L) {
   const luaL_Reg modules[] = {
@@ -47,6 +48,7 @@ void register_native_modules(lua_State* L) {
       {"gamut.native.process", guard<open_process>},
       {"gamut.native.prepare", guard<open_prepare>},
       {"gamut.native.telemetry", guard<open_telemetry>},
+      {"gamut.native.cuda", guard<open_cuda_module>},
       {nullptr, nullptr},
   };
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);

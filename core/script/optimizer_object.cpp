@@ -1,4 +1,6 @@
 // An optimizer as a Lua object: `optimizer:step()`, `optimizer.groups[1].lr = 1e-3`.
+#include <gamut/capturable.h>
+
 #include "plugin_host/options_check.h"
 #include "script/option_values.h"
 #include "script/plugin_objects.h"
@@ -80,6 +82,43 @@ int step(lua_State* L) {
   return 0;
 }
 
+Capturable& check_capturable(lua_State* L) {
+  auto& object = check_object<OptimizerObject>(L, 1);
+  Capturable* found = capturable(*object.optimizer);
+  GAMUT_CHECK(found, "optimizer `", object.name, "` does not offer ", Capturable::kId,
+              ": its step cannot be recorded");
+  return *found;
+}
+
+// optimizer:live_options() -> names of the options that prepare_step passes on to a recorded step,
+// or nil where the optimizer's step cannot be recorded. See gamut/capturable.h.
+int live_options(lua_State* L) {
+  const Capturable* found = capturable(*check_object<OptimizerObject>(L, 1).optimizer);
+  if (!found) {
+    lua_pushnil(L);
+    return 1;
+  }
+  const auto names = found->live_options();
+  lua_createtable(L, static_cast<int>(names.size()), 0);
+  for (size_t i = 0; i < names.size(); ++i) {
+    lua_pushlstring(L, names[i].data(), names[i].size());
+    lua_rawseti(L, -2, static_cast<lua_Integer>(i + 1));
+  }
+  return 1;
+}
+
+// optimizer:prepare_step(), then optimizer:step_on_device(): a step in the two parts of
+// gamut/capturable.h.
+int prepare_step(lua_State* L) {
+  check_capturable(L).prepare_step();
+  return 0;
+}
+
+int step_on_device(lua_State* L) {
+  check_capturable(L).step_on_device();
+  return 0;
+}
+
 // optimizer:zero_grad(): gradients of all groups become none.
 int zero_grad(lua_State* L) {
   for (auto& group : check_object<OptimizerObject>(L, 1).optimizer->groups()) {
@@ -112,7 +151,8 @@ int index(lua_State* L) {
     lua_pushlstring(L, object.name.data(), object.name.size());
   } else if (!push_method<OptimizerObject>(L, 2)) {
     throw Error("an optimizer has no `" + key +
-                "`; it has step, zero_grad, state, load_state, groups and name");
+                "`; it has step, zero_grad, state, load_state, groups, name, live_options, "
+                "prepare_step and step_on_device");
   }
   return 1;
 }
@@ -131,6 +171,9 @@ void push_optimizer(lua_State* L, std::unique_ptr<Optimizer> optimizer, std::str
 void open_optimizer_class(lua_State* L) {
   const luaL_Reg metamethods[] = {{"__index", guard<index>}, {nullptr, nullptr}};
   const luaL_Reg methods[] = {{"step", guard<step>},
+                              {"live_options", guard<live_options>},
+                              {"prepare_step", guard<prepare_step>},
+                              {"step_on_device", guard<step_on_device>},
                               {"zero_grad", guard<zero_grad>},
                               {"state", guard<state>},
                               {"load_state", guard<load_state>},
