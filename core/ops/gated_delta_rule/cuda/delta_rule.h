@@ -50,6 +50,11 @@ constexpr int64_t delta_rule_slots(const DeltaRuleShape& shape) {
   return shape.steps / delta_rule_chunk(shape) + shape.sequences;
 }
 
+// Slots of runs of `run` chunks, counted as those of chunks are.
+constexpr int64_t delta_rule_run_slots(const DeltaRuleShape& shape, int64_t run) {
+  return shape.steps / (delta_rule_chunk(shape) * run) + shape.sequences;
+}
+
 // What is kept of a step and value head besides its inputs.
 struct DeltaRuleGate {
   // The sum of g from the chunk's first step to this one, times log2(e), in two parts: differences
@@ -59,11 +64,19 @@ struct DeltaRuleGate {
   float left;  // exp of what is left to the chunk's end: rho
 };
 
-// How a pass is cut into blocks; delta_rule_plan makes it.
+// How a scan is cut into blocks; delta_rule_plan makes it.
 struct DeltaRulePlan {
-  int warps;             // of a block, each with 16 columns of d_v
-  int64_t run;           // chunks of a run, into which sequences are cut; 0: they are not cut
-  int64_t run_elements;  // floats of DeltaRuleForward::runs
+  int warps;    // of a block, each with 16 columns of d_v
+  int64_t run;  // chunks of a run, into which sequences are cut; 0: they are not cut
+
+  // Floats of DeltaRuleForward::runs: for each run and value head what it makes of a state of zero,
+  // and its matrix.
+  constexpr int64_t run_elements(const DeltaRuleShape& shape) const {
+    const int64_t keys = delta_rule_padded(shape.d_k);
+    return run == 0 ? 0
+                    : delta_rule_run_slots(shape, run) * shape.value_heads *
+                          (delta_rule_padded(shape.d_v) + keys) * keys;
+  }
 };
 
 // "or null": absent, or not wanted.
@@ -77,7 +90,7 @@ struct DeltaRuleForward {
 
   DeltaRuleGate* gates;  // [slots, value_heads, C]
   void* inverse;         // E [slots, value_heads, C, C]: (I + A)^-1; not used without the solve
-  float* runs;           // memory that the plan asks for, or null
+  float* runs;           // [plan.run_elements(shape)]
 
   void* output;        // E [steps, value_heads, d_v], contiguous, or null
   float* final_state;  // as the initial one, or null

@@ -1,0 +1,13 @@
+// The scan for float32.
+#include "ops/gated_delta_rule/cuda/scan.cuh"
+
+namespace gamut::cuda {
+
+Status scan_float32(const ScanCall& call) {
+  const int64_t d_k = call.args.shape.d_k;
+  if (d_k <= 64) return launch_scan<float, 32, 64>(call);
+  if (d_k <= 128) return launch_scan<float, 32, 128>(call);
+  return launch_scan<float, 32, 256>(call);
+}
+
+}  // namespace gamut::cuda

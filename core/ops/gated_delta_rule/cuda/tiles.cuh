@@ -1,0 +1,190 @@
+// What the kernels of the chunked gated delta rule share: where a chunk lies, its rows on their way
+// to shared memory, its gates, and products with triangular matrices.
+#pragma once
+
+#include "cuda/mma.cuh"
+#include "ops/gated_delta_rule/cuda/delta_rule.h"
+
+namespace gamut::cuda {
+
+// ---- Places ----
+
+__device__ inline int64_t sequence_begin(const DeltaRuleShape& shape, int64_t sequence) {
+  return shape.offsets ? shape.offsets[sequence] : shape.steps / shape.sequences * sequence;
+}
+
+// Steps [first, first + steps) of a sequence, the `index`-th of its pieces.
+struct Piece {
+  int64_t sequence, index, first, steps;
+  bool is_last;  // of its sequence
+};
+
+// The piece of `length` steps at most that has this slot, as delta_rule.h counts them. A sequence
+// without steps has one piece, of none. index < 0: there is no such piece.
+__device__ inline Piece piece_of_slot(const DeltaRuleShape& shape, int64_t length, int64_t slot) {
+  int64_t low = 0, high = shape.sequences - 1;
+  while (low < high) {
+    const int64_t middle = (low + high + 1) / 2;
+    if (sequence_begin(shape, middle) / length + middle <= slot) {
+      low = middle;
+    } else {
+      high = middle - 1;
+    }
+  }
+  const int64_t begin = sequence_begin(shape, low), end = sequence_begin(shape, low + 1);
+  const int64_t index = slot - (begin / length + low), first = begin + index * length;
+  if (index > 0 && first >= end) return {low, -1, end, 0, false};
+  const int64_t last = first + length < end ? first + length : end;
+  return {low, index, first, last - first, last == end};
+}
+
+// The slot of a sequence's first piece of `length` steps.
+__device__ inline int64_t first_slot(const DeltaRuleShape& shape, int64_t length,
+                                     int64_t sequence) {
+  return sequence_begin(shape, sequence) / length + sequence;
+}
+
+// ---- Rows in shared memory ----
+
+template <class E>
+__device__ inline void unpack2(float& first, float& second, uint32_t both);
+template <>
+__device__ inline void unpack2<__nv_bfloat16>(float& first, float& second, uint32_t both) {
+  first = __uint_as_float(both << 16);
+  second = __uint_as_float(both & 0xffff0000U);
+}
+template <>
+__device__ inline void unpack2<__half>(float& first, float& second, uint32_t both) {
+  const float2 x = __half22float2(reinterpret_cast<const __half2&>(both));
+  first = x.x;
+  second = x.y;
+}
+
+// Behind each row of a tile, so that loads of matrices meet no bank twice.
+constexpr int kTilePad = 8;
+
+constexpr int tile_stride(int columns) {
+  return columns + kTilePad;
+}
+
+// Rows of a tensor whose every element is 16-byte aligned every 16 bytes.
+template <class E>
+__host__ __device__ inline bool is_aligned(const DeltaRuleRows& x, int64_t width) {
+  constexpr int64_t kVector = 16 / sizeof(E);
+  return (x.step_stride | x.head_stride | width) % kVector == 0 &&
+         reinterpret_cast<uintptr_t>(x.data) % 16 == 0;
+}
+
+template <class E>
+__device__ inline const E* row_of(const DeltaRuleRows& x, int64_t step, int64_t head) {
+  return static_cast<const E*>(x.data) + step * x.step_stride + head * x.head_stride;
+}
+
+// A tile of `columns` columns, each row followed by kTilePad elements that are never read.
+template <class E>
+__device__ inline Rows<E> rows_of_tile(const E* tile, int columns) {
+  return {tile, tile_stride(columns)};
+}
+
+// Copies rows [0, steps) of `width` elements into a tile of kRows rows, by threads `thread`,
+// `thread` + `threads`, ...; other rows become zero, other columns stay as they are. Aligned copies
+// are asynchronous: they join the thread's open group.
+template <int kRows, class E>
+__device__ inline void load_tile(E* tile, int columns, const E* from, int64_t stride, int steps,
+                                 int width, bool aligned, int thread, int threads) {
+  constexpr int kVector = 16 / sizeof(E);
+  const int vectors = columns / kVector;
+  if (aligned) {
+#pragma unroll 1
+    for (int i = thread; i < kRows * vectors; i += threads) {
+      const int row = i / vectors, column = i % vectors * kVector;
+      if (column >= width) continue;
+      const bool inside = row < steps;
+      copy_async16(tile + row * tile_stride(columns) + column,
+                   from + (inside ? row * stride + column : 0), inside);
+    }
+    return;
+  }
+#pragma unroll 1
+  for (int i = thread; i < kRows * columns; i += threads) {
+    const int row = i / columns, column = i % columns;
+    if (column >= width) continue;
+    tile[row * tile_stride(columns) + column] =
+        row < steps ? from[row * stride + column] : static_cast<E>(0.0F);
+  }
+}
+
+// Zero in the columns from `width` on, which load_tile leaves as they are.
+template <int kRows, class E>
+__device__ inline void clear_columns(E* tile, int columns, int width, int thread, int threads) {
+#pragma unroll 1
+  for (int i = thread; i < kRows * (columns - width); i += threads) {
+    const int row = i / (columns - width), column = width + i % (columns - width);
+    tile[row * tile_stride(columns) + column] = static_cast<E>(0.0F);
+  }
+}
+
+// Elements of x [k][m], transposed, as sums [16, 16]: rows `m` to `m` + 15, columns `k` to
+// `k` + 15.
+template <class E>
+__device__ inline void load_transposed(Sums& left, Sums& right, const Rows<E>& x, int m, int k) {
+  const auto a = load_a<K::outer>(x, m, k);
+  unpack2<E>(left[0], left[1], a.r[0]);
+  unpack2<E>(left[2], left[3], a.r[1]);
+  unpack2<E>(right[0], right[1], a.r[2]);
+  unpack2<E>(right[2], right[3], a.r[3]);
+}
+__device__ inline void load_transposed(Sums& left, Sums& right, const Rows<float>& x, int m,
+                                       int k) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    left[i] = *x.at(k + sum_column(i), m + sum_row(i));
+    right[i] = *x.at(k + 8 + sum_column(i), m + sum_row(i));
+  }
+}
+
+// ---- Gates ----
+
+// exp(g_i + ... + g_{j+1}) of two steps i >= j of a chunk.
+__device__ inline float decay_between(const DeltaRuleGate& i, const DeltaRuleGate& j) {
+  return exp2f((i.sum - j.sum) + (i.sum_low - j.sum_low));
+}
+
+// exp of the sum of g to this step.
+__device__ inline float decay_until(const DeltaRuleGate& i) {
+  return exp2f(i.sum + i.sum_low);
+}
+
+// ---- Triangles ----
+
+// Blocks of 16 x 16 on and below the diagonal of C x C, numbered row after row.
+template <int kC>
+struct Triangle {
+  static constexpr int kSide = kC / 16, kBlocks = kSide * (kSide + 1) / 2;
+  int row, column;
+
+  __device__ explicit Triangle(int block) : row(0), column(block) {
+    while (column > row) column -= ++row;
+  }
+};
+
+// d [16, C] += a [16, C] L^T, a being sums and L [C, C] lower triangular: blocks above its diagonal
+// are not read.
+template <class E, int kTiles>
+__device__ inline void multiply_add_lower(Sums (&d)[kTiles], const Sums (&a)[kTiles],
+                                          const Rows<E>& lower) {
+#pragma unroll
+  for (int step = 0; step < kTiles; step += 2) {
+    OperandA<E> x;
+    operand_of_sums(x, a[step], a[step + 1]);
+#pragma unroll
+    for (int tile = step; tile < kTiles; tile += 2) {
+      OperandB<E> y[2];
+      load_b_pair<K::inner>(y, lower, step * 8, tile * 8);
+      multiply_add(d[tile], x, y[0]);
+      multiply_add(d[tile + 1], x, y[1]);
+    }
+  }
+}
+
+}  // namespace gamut::cuda
