@@ -84,6 +84,12 @@ __device__ inline Pack<T, kN> load_pack(const T* p) {
   return *reinterpret_cast<const Pack<T, kN>*>(p);
 }
 
+// The same, or zeros where there is none.
+template <int kN, class T>
+__device__ inline Pack<T, kN> load_pack_if(bool is_there, const T* p) {
+  return is_there ? load_pack<kN>(p) : Pack<T, kN>{};
+}
+
 // Its first n elements, those after them zero; n may be less than one or more than kN.
 template <int kN, class T>
 __device__ inline Pack<T, kN> load_pack(const T* p, int64_t n) {
@@ -100,45 +106,115 @@ __device__ inline Pack<T, kN> load_pack(const T* p, int64_t n) {
   return pack;
 }
 
+// A pack of 4, 8 or 16 bytes as registers and back.
+__device__ inline void to_words(uint4 pack, uint32_t (&words)[4]) {
+  words[0] = pack.x, words[1] = pack.y, words[2] = pack.z, words[3] = pack.w;
+}
+__device__ inline void to_words(uint2 pack, uint32_t (&words)[2]) {
+  words[0] = pack.x, words[1] = pack.y;
+}
+__device__ inline void to_words(uint32_t pack, uint32_t (&words)[1]) {
+  words[0] = pack;
+}
+__device__ inline uint4 of_words(const uint32_t (&words)[4]) {
+  return make_uint4(words[0], words[1], words[2], words[3]);
+}
+__device__ inline uint2 of_words(const uint32_t (&words)[2]) {
+  return make_uint2(words[0], words[1]);
+}
+__device__ inline uint32_t of_words(const uint32_t (&words)[1]) {
+  return words[0];
+}
+
 template <class T, int kN>
 __device__ inline void unpack(const Pack<T, kN>& pack, float (&values)[kN]) {
-  if constexpr (sizeof(T) == sizeof(float)) {
-    memcpy(values, &pack, sizeof pack);
-  } else if constexpr (kN == 1) {
+  if constexpr (sizeof pack == 2) {
     T element;
     memcpy(&element, &pack, sizeof element);
     values[0] = to_float(element);
   } else {
-    uint32_t words[kN / 2];
-    memcpy(words, &pack, sizeof pack);
+    uint32_t words[sizeof pack / 4];
+    to_words(pack, words);
+    constexpr int kOfWord = 4 / sizeof(T);
 #pragma unroll
-    for (int i = 0; i < kN / 2; ++i) unpack2<T>(words[i], values[2 * i], values[2 * i + 1]);
+    for (int i = 0; i < kN / kOfWord; ++i) {
+      if constexpr (kOfWord == 1) {
+        values[i] = __uint_as_float(words[i]);
+      } else {
+        unpack2<T>(words[i], values[2 * i], values[2 * i + 1]);
+      }
+    }
   }
 }
 
-// Writes the first n of the values, rounded to T; p is aligned to the size of all.
-template <int kN, class T>
-__device__ inline void store_pack(T* p, const float (&values)[kN], int64_t n = kN) {
-  if (n < kN) {
-#pragma unroll
-    for (int i = 0; i < kN; ++i) {
-      if (i < n) p[i] = from_float<T>(values[i]);
-    }
-    return;
-  }
-  Pack<T, kN> pack;
-  if constexpr (sizeof(T) == sizeof(float)) {
-    memcpy(&pack, values, sizeof pack);
-  } else if constexpr (kN == 1) {
+template <class T, int kN>
+__device__ inline Pack<T, kN> pack_of(const float (&values)[kN]) {
+  if constexpr (kN * sizeof(T) == 2) {
     const T element = from_float<T>(values[0]);
+    Pack<T, kN> pack;
     memcpy(&pack, &element, sizeof pack);
+    return pack;
   } else {
-    uint32_t words[kN / 2];
+    uint32_t words[kN * sizeof(T) / 4];
+    constexpr int kOfWord = 4 / sizeof(T);
 #pragma unroll
-    for (int i = 0; i < kN / 2; ++i) words[i] = pack2<T>(values[2 * i], values[2 * i + 1]);
-    memcpy(&pack, words, sizeof pack);
+    for (int i = 0; i < kN / kOfWord; ++i) {
+      if constexpr (kOfWord == 1) {
+        words[i] = __float_as_uint(values[i]);
+      } else {
+        words[i] = pack2<T>(values[2 * i], values[2 * i + 1]);
+      }
+    }
+    return of_words(words);
   }
-  *reinterpret_cast<Pack<T, kN>*>(p) = pack;
+}
+
+// Writes the values, rounded to T, at p, which is aligned to the size of all of them. The compiler
+// is free to write a uint4 word by word; __stwb is one instruction.
+template <int kN, class T>
+__device__ inline void store_pack(T* p, const float (&values)[kN]) {
+  auto* const to = reinterpret_cast<Pack<T, kN>*>(p);
+  if constexpr (kN * sizeof(T) > 4) {
+    __stwb(to, pack_of<T>(values));
+  } else {
+    *to = pack_of<T>(values);
+  }
+}
+
+// The first n of them.
+template <int kN, class T>
+__device__ inline void store_pack(T* p, const float (&values)[kN], int64_t n) {
+  if (n >= kN) return store_pack<kN>(p, values);
+#pragma unroll
+  for (int i = 0; i < kN; ++i) {
+    if (i < n) p[i] = from_float<T>(values[i]);
+  }
+}
+
+// Element i of an array whose type is known when the kernel runs.
+__device__ inline float load_element(const void* p, Element element, int64_t i) {
+  switch (element) {
+    case Element::float32:
+      return static_cast<const float*>(p)[i];
+    case Element::bfloat16:
+      return to_float(static_cast<const __nv_bfloat16*>(p)[i]);
+    case Element::float16:
+      return to_float(static_cast<const __half*>(p)[i]);
+  }
+  return 0;
+}
+__device__ inline void store_element(void* p, Element element, int64_t i, float value) {
+  switch (element) {
+    case Element::float32:
+      static_cast<float*>(p)[i] = value;
+      return;
+    case Element::bfloat16:
+      static_cast<__nv_bfloat16*>(p)[i] = from_float<__nv_bfloat16>(value);
+      return;
+    case Element::float16:
+      static_cast<__half*>(p)[i] = from_float<__half>(value);
+      return;
+  }
 }
 
 inline int bytes_of(Element element) {
