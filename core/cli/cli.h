@@ -42,6 +42,20 @@ void remark(const std::string& message);
 int run_line(const Context& context, const char* line, const std::vector<std::string>& arguments,
              script::OnSignal on_signal = script::OnSignal::raise);
 
+// A verb whose words go to a line of Lua, after "run", or "help" where --help was given.
+struct WordVerb {
+  const char* name;
+  const char* does;
+  const char* first;  // of its words; the others are key=value
+  const char* words;
+  const char* help;
+  const char* line;
+  script::OnSignal on_signal;
+};
+// `which` must outlive the program.
+void add_word_verb(CLI::App& group, Context& context, const WordVerb& which);
+
+void add_bench(CLI::App& app, Context& context);
 void add_check(CLI::App& app, Context& context);
 void add_compare(CLI::App& app, Context& context);
 void add_convert(CLI::App& app, Context& context);

@@ -33,7 +33,13 @@ void remark(const std::string& message) {
 namespace {
 
 void add_global_options(CLI::App& app, Context& context) {
-  app.set_version_flag("--version", "gamut " GAMUT_VERSION " with LibTorch " TORCH_VERSION);
+  app.set_version_flag(
+      "--version",
+      [] {
+        return "gamut " GAMUT_VERSION " with LibTorch " TORCH_VERSION "\n" +
+               script::describe_cuda();
+      },
+      "What this program is, and what it found of CUDA");
   app.add_option("--plugin-path", context.plugin_path,
                  "Folders searched for plugins before GAMUT_PLUGIN_PATH and the installation")
       ->delimiter(':');
@@ -112,6 +118,7 @@ int run(int argc, char** argv) {
   add_compare(app, context);
   add_tokenizer(app, context);
   add_convert(app, context);
+  add_bench(app, context);
   app.failure_message(usage_message);
   try {
     app.parse(argc, argv);
