@@ -9,6 +9,7 @@ endif()
 option(GAMUT_CUDA_KERNELS "Build the CUDA kernels where there is nvcc" ${_wanted})
 set(GAMUT_CUDA_ARCHITECTURES "80;90a;100" CACHE STRING
   "Compute capabilities that get machine code; the last one gets PTX too, for newer devices")
+option(GAMUT_CUDA_LINE_INFO "Source lines in the kernels, for compute-sanitizer and profilers: thrice the size" OFF)
 
 find_package(CudaToolchain 13.0 QUIET)
 # nvcc takes a gigabyte on a large kernel.
@@ -52,7 +53,7 @@ function(_gamut_nvcc source object)
   cmake_path(GET result PARENT_PATH folder)
   file(MAKE_DIRECTORY "${folder}")
 
-  set(flags -std=c++17 -O3 -lineinfo --expt-relaxed-constexpr -ccbin "${CMAKE_CXX_COMPILER}"
+  set(flags -std=c++17 -O3 --expt-relaxed-constexpr -ccbin "${CMAKE_CXX_COMPILER}"
     -Xcompiler=-fPIC,-fvisibility=hidden,-fvisibility-inlines-hidden,-Wall "-I${PROJECT_SOURCE_DIR}/core")
   foreach(include ${CudaToolchain_INCLUDE_DIRS})
     list(APPEND flags -isystem "${include}")
@@ -62,6 +63,9 @@ function(_gamut_nvcc source object)
   endforeach()
   list(GET GAMUT_CUDA_ARCHITECTURES -1 newest)
   list(APPEND flags -gencode "arch=compute_${newest},code=compute_${newest}")
+  if(GAMUT_CUDA_LINE_INFO)
+    list(APPEND flags -lineinfo)
+  endif()
   if(GAMUT_WERROR)
     list(APPEND flags -Werror all-warnings)
   endif()
