@@ -31,26 +31,24 @@ Block& running() {
   return block;
 }
 
-Block::Block() = default;
-
 void Block::lane_body() {
   for (Block& block = running();;) {
-    (*block.kernel_)();
+    block.kernel_->call();
     block.leave();
   }
 }
 
-bool Block::run(const std::function<void()>& kernel, int64_t index, int64_t blocks, int threads,
-                size_t shared_bytes, Order order) {
+bool Block::run(const Kernel& kernel, int64_t index, Order order) {
   kernel_ = &kernel;
   shuffled_ = order.seed != 0;
   random = Random(order.seed ^ (static_cast<uint64_t>(index) << 32));
-  shared.clear(shared_bytes);
-  start(index, blocks, threads);
+  shared.clear(kernel.shared_bytes);
+  start(index);
   lane_ = &next();
   self = lane_;
   main_.switch_to(lane_->fiber);
   self = nullptr;
+  kernel_ = nullptr;
   ++work.blocks;
   if (fault.empty()) return true;
   for (auto& lane : lanes_) {
@@ -59,7 +57,8 @@ bool Block::run(const std::function<void()>& kernel, int64_t index, int64_t bloc
   return false;
 }
 
-void Block::start(int64_t index, int64_t blocks, int threads) {
+void Block::start(int64_t index) {
+  const int threads = kernel_->threads;
   while (lanes_.size() < static_cast<size_t>(threads)) {
     lanes_.push_back(std::make_unique<Lane>(&Block::lane_body));
   }
@@ -68,7 +67,7 @@ void Block::start(int64_t index, int64_t blocks, int threads) {
     lane.thread_index.x = i;
     lane.block_index.x = static_cast<unsigned>(index);
     lane.block_size.x = threads;
-    lane.grid_size.x = static_cast<unsigned>(blocks);
+    lane.grid_size.x = static_cast<unsigned>(kernel_->blocks);
     lane.left = false;
     lane.copies.clear();
     lane.group_ends.clear();
@@ -77,10 +76,15 @@ void Block::start(int64_t index, int64_t blocks, int threads) {
   for (auto& warp : warps_) warp.ready = kAllLanes;
   ready_warps_ = kAllLanes >> (kLanes - warps_.size());
   warp_number_ = 0;
-  threads_ = threads;
   left_ = 0;
   barrier_ = {};
   fault.clear();
+}
+
+std::string Block::whereabouts() const {
+  if (kernel_ == nullptr) return "";
+  return "In kernel `" + std::string(kernel_->name) + "`, block " +
+         std::to_string(lane_->block_index.x) + ", thread " + std::to_string(lane_->number());
 }
 
 // A random order keeps to one warp for a while: what one does long before another shows races that
@@ -118,7 +122,7 @@ void Block::leave() {
   if (!lane.copies.empty()) fail("leaves the kernel with asynchronous copies it never waited for");
   if (mine.arrived > 0) {
     fail("leaves the kernel while thread " + std::to_string(mine.first) + " of its warp waits at " +
-         at(mine.collective->name, mine.site));
+         at(mine.name, mine.site));
   }
   if (barrier_.arrived > 0) {
     fail("leaves the kernel while thread " + std::to_string(barrier_.first) + " waits at " +
@@ -126,37 +130,37 @@ void Block::leave() {
   }
   lane.left = true;
   ++warp().left;
-  if (++left_ == threads_) {
+  if (++left_ == kernel_->threads) {
     lane.fiber.switch_to(main_);
   } else {
     wait();
   }
 }
 
-void Block::converge(const Collective& collective, void* operands, const Site& site) {
+void Block::converge(const char* name, Collective complete, void* operands, const Site& site) {
   Warp& mine = warp();
   const int number = lane_->number();
   if (mine.arrived == 0) {
-    mine.collective = &collective;
+    mine.complete = complete;
+    mine.name = name;
     mine.site = site;
     mine.first = number;
-  } else if (mine.collective != &collective || mine.site != site) {
-    fail("is at " + at(collective.name, site) + " while thread " + std::to_string(mine.first) +
-         " of its warp is at " + at(mine.collective->name, mine.site) +
+  } else if (mine.complete != complete || mine.site != site) {
+    fail("is at " + at(name, site) + " while thread " + std::to_string(mine.first) +
+         " of its warp is at " + at(mine.name, mine.site) +
          "; all lanes of a warp must come to the same ones in the same order");
   }
   if (mine.left > 0) {
-    fail("waits at " + at(collective.name, site) +
-         " for lanes of its warp that have left the kernel");
+    fail("waits at " + at(name, site) + " for lanes of its warp that have left the kernel");
   }
   if (mine.at_barrier > 0) {
-    fail("is at " + at(collective.name, site) + " while a lane of its warp waits at " +
+    fail("is at " + at(name, site) + " while a lane of its warp waits at " +
          at(barrier_.name, barrier_.site));
   }
   mine.operands[number % kLanes] = operands;
   if (++mine.arrived < kLanes) return wait();
   mine.arrived = 0;
-  collective.complete(mine.operands);
+  complete(mine.operands);
   const uint32_t me = 1u << number % kLanes;
   mine.ready = shuffled_ ? kAllLanes : kAllLanes & ~me;
   ready_warps_ |= 1u << number / kLanes;
@@ -179,11 +183,11 @@ int64_t Block::meet(const char* name, int64_t value, const Site& site) {
   }
   if (mine.arrived > 0) {
     fail("is at " + at(name, site) + " while thread " + std::to_string(mine.first) +
-         " of its warp waits at " + at(mine.collective->name, mine.site));
+         " of its warp waits at " + at(mine.name, mine.site));
   }
   barrier_.sum += value;
   ++mine.at_barrier;
-  if (++barrier_.arrived < threads_) {
+  if (++barrier_.arrived < kernel_->threads) {
     wait();
     return barrier_.result;
   }
@@ -211,8 +215,8 @@ void Block::fail(const std::string& message) {
   std::abort();  // not reached: a fiber that failed is restarted
 }
 
-void converge(const Collective& collective, void* operands, const Site& site) {
-  running().converge(collective, operands, site);
+void converge(const char* name, Collective complete, void* operands, const Site& site) {
+  running().converge(name, complete, operands, site);
 }
 
 int64_t meet(const char* name, int64_t value, const Site& site) {
@@ -229,3 +233,10 @@ void fail(const Site& site, const char* format, ...) {
 }
 
 }  // namespace gamut::cuda::emulation
+
+// AddressSanitizer calls this when it has found something.
+// NOLINTNEXTLINE(bugprone-reserved-identifier)
+extern "C" __attribute__((visibility("default"))) void __asan_on_error() {
+  const std::string where = gamut::cuda::emulation::running().whereabouts();
+  if (!where.empty()) std::fprintf(stderr, "%s:\n", where.c_str());
+}

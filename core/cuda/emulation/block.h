@@ -13,12 +13,8 @@ namespace gamut::cuda::emulation {
 
 constexpr int kLanes = 32;
 
-// What all lanes of a warp do together.
-struct Collective {
-  const char* name;
-  // Called once when all lanes have come, with the operands that each brought.
-  void (*complete)(void* const (&operands)[kLanes]);
-};
+// What all lanes of a warp do together: called once, with what each of them brought.
+using Collective = void (*)(void* const (&operands)[kLanes]);
 
 // What the running thread may see of itself and its block.
 struct Thread {
@@ -29,7 +25,7 @@ extern __thread const Thread* self __attribute__((tls_model("initial-exec")));
 
 // Waits for all lanes of the warp; `operands` is where this one's are, read and written by
 // whichever comes last. All must come from one line of the source.
-void converge(const Collective& collective, void* operands, const Site& site);
+void converge(const char* name, Collective complete, void* operands, const Site& site);
 
 // Waits for all threads of the block; returns the sum of their `value`s.
 int64_t meet(const char* name, int64_t value, const Site& site);

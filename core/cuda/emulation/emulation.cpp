@@ -58,10 +58,11 @@ ScopedOrder::~ScopedOrder() {
 Status run(const char* name, int64_t grid, int block, size_t shared,
            const std::function<void()>& kernel) {
   if (const char* why = refusal(grid, block, shared)) return {name, why};
+  const Kernel whole{name, grid, block, shared, kernel};
   Block& runner = running();
   ++runner.work.launches;
   for (const int64_t index : block_order(grid, current_order)) {
-    if (!runner.run(kernel, index, grid, block, shared, current_order)) {
+    if (!runner.run(whole, index, current_order)) {
       return {name, kept(runner.fault)};
     }
   }

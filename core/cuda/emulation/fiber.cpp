@@ -31,12 +31,12 @@ Fiber::Fiber(void (*body)()) : size_(kStack), body_(body) {
 
 Fiber::~Fiber() {
   if (mapping_ == nullptr) return;
-  ASAN_UNPOISON_MEMORY_REGION(bottom_, size_);
+  __asan_unpoison_memory_region(bottom_, size_);
   ::munmap(mapping_, kStack + kGuard);
 }
 
 void Fiber::restart() {
-  ASAN_UNPOISON_MEMORY_REGION(bottom_, size_);
+  __asan_unpoison_memory_region(bottom_, size_);
   fake_stack_ = nullptr;
   // The switch hands over the fiber that is left, and that one holds which is entered.
   const auto enter = [](context::transfer_t from) {

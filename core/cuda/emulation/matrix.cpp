@@ -32,7 +32,6 @@ void complete_load(void* const (&operands)[kLanes]) {
 
 template <int kMatrices, bool kTransposed>
 void load_matrices(const char* name, uint32_t* r, const void* row, const Site& site) {
-  static const Collective collective = {name, &complete_load<kMatrices, kTransposed>};
   Load load{r, {}};
   if (self->thread_index.x % kLanes < kMatrices * 8) {
     if (reinterpret_cast<uintptr_t>(row) % sizeof(load.row) != 0) {
@@ -42,7 +41,7 @@ void load_matrices(const char* name, uint32_t* r, const void* row, const Site& s
     if (!why.empty()) fail(site, "the row of %s %s", name, why.c_str());
     std::memcpy(load.row, row, sizeof(load.row));
   }
-  converge(collective, &load, site);
+  converge(name, &complete_load<kMatrices, kTransposed>, &load, site);
 }
 
 // What a lane brings to a product: its parts of d [16, 8], a [16, depth] and b [depth, 8].
@@ -143,9 +142,8 @@ void complete_product(void* const (&operands)[kLanes]) {
 
 template <class Number, int kDepth>
 void product(const char* name, const Product& part, const Site& site) {
-  static const Collective collective = {name, &complete_product<Number, kDepth>};
   Product mine = part;
-  converge(collective, &mine, site);
+  converge(name, &complete_product<Number, kDepth>, &mine, site);
 }
 
 }  // namespace

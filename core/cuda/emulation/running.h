@@ -34,25 +34,33 @@ struct Lane : Thread {
 struct Warp {
   uint32_t ready = 0;  // lanes that may run
   int arrived = 0, at_barrier = 0, left = 0;
-  const Collective* collective = nullptr;
+  Collective complete = nullptr;  // what those who have arrived wait for
+  const char* name = nullptr;
   Site site;
-  int first = 0;  // the lane that came first
+  int first = 0;  // the thread that came first
   void* operands[kLanes] = {};
+};
+
+struct Kernel {
+  const char* name;
+  int64_t blocks;
+  int threads;
+  size_t shared_bytes;
+  const std::function<void()>& call;  // of every thread
 };
 
 class Block {
  public:
-  Block();
-
   // Runs all threads of one block to their ends. False: one failed, `fault` says how.
-  bool run(const std::function<void()>& kernel, int64_t index, int64_t blocks, int threads,
-           size_t shared_bytes, Order order);
+  bool run(const Kernel& kernel, int64_t index, Order order);
 
-  void converge(const Collective& collective, void* operands, const Site& site);
+  void converge(const char* name, Collective complete, void* operands, const Site& site);
   int64_t meet(const char* name, int64_t value, const Site& site);
   [[noreturn]] void fail(const std::string& message);
 
   Lane& lane() { return *lane_; }
+  // "In kernel `x`, block 0, thread 1"; "" when none runs.
+  std::string whereabouts() const;
   bool shuffled() const { return shuffled_; }
 
   std::string fault;
@@ -62,7 +70,7 @@ class Block {
 
  private:
   static void lane_body();
-  void start(int64_t index, int64_t blocks, int threads);
+  void start(int64_t index);
   Lane& next();
   void wait();
   void leave();
@@ -72,11 +80,11 @@ class Block {
   std::vector<std::unique_ptr<Lane>> lanes_;  // of the largest block so far
   std::vector<Warp> warps_;
   Fiber main_;
-  const std::function<void()>* kernel_ = nullptr;
+  const Kernel* kernel_ = nullptr;
   Lane* lane_ = nullptr;  // the one that runs
   int warp_number_ = 0;
   uint32_t ready_warps_ = 0;
-  int threads_ = 0, left_ = 0;
+  int left_ = 0;
   bool shuffled_ = false;
 
   struct {

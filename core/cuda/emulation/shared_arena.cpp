@@ -17,21 +17,21 @@ constexpr size_t kAlignment = 128;
 }  // namespace
 
 SharedArena::~SharedArena() {
-  ASAN_UNPOISON_MEMORY_REGION(memory_, capacity_);
+  __asan_unpoison_memory_region(memory_, capacity_);
   std::free(memory_);
 }
 
 void SharedArena::clear(size_t bytes) {
   const size_t needed = (bytes + (kPieces + 1) * kRedZone + kAlignment) / kAlignment * kAlignment;
   if (needed > capacity_) {
-    ASAN_UNPOISON_MEMORY_REGION(memory_, capacity_);
+    __asan_unpoison_memory_region(memory_, capacity_);
     std::free(memory_);
     memory_ = static_cast<char*>(std::aligned_alloc(kAlignment, needed));
     capacity_ = needed;
   }
-  ASAN_UNPOISON_MEMORY_REGION(memory_, capacity_);
+  __asan_unpoison_memory_region(memory_, capacity_);
   std::memset(memory_, 0xff, needed);
-  ASAN_POISON_MEMORY_REGION(memory_, capacity_);
+  __asan_poison_memory_region(memory_, capacity_);
   given_ = bytes;
   pieces_.clear();
 }
@@ -57,7 +57,7 @@ void* SharedArena::take(int number, size_t offset, size_t bytes, std::string& wh
     return nullptr;
   }
   pieces_.push_back({from, bytes});
-  ASAN_UNPOISON_MEMORY_REGION(place(from), bytes);
+  __asan_unpoison_memory_region(place(from), bytes);
   return place(from);
 }
 

@@ -50,33 +50,28 @@ void complete_reduce(void* const (&operands)[kLanes]) {
 }  // namespace
 
 void sync_warp(unsigned mask, const Site& site) {
-  static constexpr Collective kSync = {"__syncwarp", [](void* const(&)[kLanes]) {}};
   check_mask("__syncwarp", mask, site);
-  converge(kSync, nullptr, site);
+  converge("__syncwarp", [](void* const(&)[kLanes]) {}, nullptr, site);
 }
 
-// One of each for all kinds of shuffles: calls on different lines are told apart by the line.
 uint64_t shuffle(const char* name, unsigned mask, uint64_t bits, int source, const Site& site) {
-  static constexpr Collective kShuffle = {"a shuffle", &complete_shuffle};
   check_mask(name, mask, site);
   Shuffle mine{bits, 0, source};
-  converge(kShuffle, &mine, site);
+  converge(name, &complete_shuffle, &mine, site);
   return mine.out;
 }
 
 unsigned ballot(const char* name, unsigned mask, bool vote, const Site& site) {
-  static constexpr Collective kBallot = {"a vote", &complete_ballot};
   check_mask(name, mask, site);
   Vote mine{vote, 0};
-  converge(kBallot, &mine, site);
+  converge(name, &complete_ballot, &mine, site);
   return mine.votes;
 }
 
 int64_t reduce(const char* name, unsigned mask, int64_t value, Reduction how, const Site& site) {
-  static constexpr Collective kReduce = {"a reduction", &complete_reduce};
   check_mask(name, mask, site);
   Term mine{value, how};
-  converge(kReduce, &mine, site);
+  converge(name, &complete_reduce, &mine, site);
   return mine.value;
 }
 
