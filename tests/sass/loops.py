@@ -6,6 +6,7 @@ blocks that reach a jump back to a block through which all ways to them lead.
 
 import re
 
+CONTROL = re.compile(r"BR|BSSY|BSYNC|EXIT|RET|JMP|KILL")
 BRANCH = re.compile(r"\b(?:BRA|BRX|JMP)\b\S*.*?(0x[0-9a-f]+)")
 SYNC = re.compile(r"\b(BSSY|BSYNC)\S*\s+(?:\S+\s+)??(B\d+)(?:,\s*(0x[0-9a-f]+))?")
 
@@ -16,6 +17,9 @@ def successors(instructions):
     reconvergence = {}  # of a barrier register, by the last BSSY that named it
     following = [address for address, _ in instructions[1:]] + [None]
     for (address, text), fall_through in zip(instructions, following):
+        if not CONTROL.search(text):
+            after[address] = [fall_through] if fall_through is not None else []
+            continue
         predicated = text.startswith("@")
         ends = re.search(r"\b(EXIT|RET|BRA|JMP|BRX|KILL)\b", text)
         targets = []
