@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Runs clang-tidy over the compiled sources of core, plugins and tools, one a core, and fails if any is not clean.
+"""Runs clang-tidy over the compiled sources of core, plugins and tools, one a core, and fails if any is not clean. CUDA
+kernels are looked at as the emulator compiles them, which is C++.
 
 Each source's verdict is kept under a hash of all that it depends on (its own headers, by the build's dependency log), so a
 second call looks only at what changed. The precompiled header is left out: clang-tidy cannot read the compiler's, and would
@@ -69,6 +70,9 @@ def main():
         entry["command"] = without_precompiled_header(entry["command"])
         database.append(entry)
     (verdicts / "compile_commands.json").write_text(json.dumps(database))
+    # Headers that come with the compiler that builds and not with clang-tidy, such as the sanitizers'.
+    own = subprocess.run(["g++", "-print-file-name=include"], capture_output=True, text=True, check=True).stdout.strip()
+    arguments = [tidy, "-p", verdicts, "--quiet", f"--extra-arg=-idirafter{own}"]
 
     def check(path):
         known = headers.get(path)
@@ -77,7 +81,7 @@ def main():
         if verdict and verdict.exists():
             return True
         print("clang-tidy", shlex.quote(os.path.relpath(path, ROOT)), flush=True)
-        run = subprocess.run([tidy, "-p", verdicts, "--quiet", path], capture_output=True, text=True)
+        run = subprocess.run([*arguments, path], capture_output=True, text=True)
         if run.returncode != 0:
             print(run.stdout + run.stderr, flush=True)
         elif verdict:
