@@ -27,7 +27,7 @@ function(gamut_emulated_kernels name)
   add_library(${name} STATIC ${emulator} $<TARGET_OBJECTS:${name}_sanitized>)
   target_include_directories(${name} PUBLIC "${PROJECT_SOURCE_DIR}/core")
   # The emulator checks by itself what it reads for kernels, and is fast without.
-  target_compile_options(${name} PRIVATE -O2 -fno-sanitize=all)
+  target_compile_options(${name} PRIVATE -O3 -fno-sanitize=all)
   target_link_options(${name} PUBLIC ${GAMUT_EMULATION_SANITIZERS})
   target_link_libraries(${name} PRIVATE cuda_headers PUBLIC Boost::context)
 endfunction()

@@ -83,10 +83,14 @@ struct Matrices {
 
 // d += a b, one number of depth after the other, in float32 as the instructions do.
 __attribute__((target_clones("arch=haswell", "default"))) void multiply(Matrices& x, int depth) {
-  for (int row = 0; row < kRows; ++row) {
-    Row sum = x.d[row];
-    for (int k = 0; k < depth; ++k) sum += x.a[row][k] * x.b[k];
-    x.d[row] = sum;
+  constexpr int kAtOnce = 4;
+  for (int row = 0; row < kRows; row += kAtOnce) {
+    Row sums[kAtOnce];
+    for (int i = 0; i < kAtOnce; ++i) sums[i] = x.d[row + i];
+    for (int k = 0; k < depth; ++k) {
+      for (int i = 0; i < kAtOnce; ++i) sums[i] += x.a[row + i][k] * x.b[k];
+    }
+    for (int i = 0; i < kAtOnce; ++i) x.d[row + i] = sums[i];
   }
 }
 

@@ -20,10 +20,11 @@ class Random {
   // Below `bound`, which is far below 2^32.
   uint32_t below(uint32_t bound) { return static_cast<uint32_t>((next() >> 32) * bound >> 32); }
 
-  // The number of one of the bits of `set`, which has some.
+  // The number of one of the bits of `set`, which has some: the next from a random place on.
   int bit_of(uint32_t set) {
-    for (uint32_t skipped = below(__builtin_popcount(set)); skipped > 0; --skipped) set &= set - 1;
-    return __builtin_ctz(set);
+    const uint32_t from = below(32);
+    const uint32_t turned = set >> from | set << (32 - from) % 32;
+    return static_cast<int>((__builtin_ctz(turned) + from) % 32);
   }
 
  private:
