@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 """What nvcc made of the kernels: registers, spills, tensor-core instructions, as a table; and a check of it.
 
-    sass.py CUOBJDUMP KERNELS_SO [--arch sm_90a] [--all]
+    sass.py CUOBJDUMP KERNELS_SO [--arch sm_90a] [--all] [--needs 80 90a 100]
 
 A line stands for all instances of a kernel and shows the worst of each column; with --all each instance has its own.
   registers  of a thread            stack  bytes of local memory of a thread
   mma        tensor-core instructions in the code, and of them within loops
   local      loads and stores of local memory (spills, and arrays that are not in registers) in the code, and
              within main loops: loops that hold tensor-core instructions, all loops of kernels that have none
-Fails (status 1) where a main loop touches local memory, and where a kernel that is made of products (NEEDS_MMA) has no
-tensor-core instruction within a loop, or, unrolled, none at all.
+Fails (status 1) where a main loop touches local memory; where a kernel that is made of products (NEEDS_MMA) has no
+tensor-core instruction; and where a source lacks machine code for an architecture of --needs, or PTX for the last one.
 """
 
 import argparse
@@ -56,12 +56,12 @@ class Row:
     local_in_main_loops: int = 0
 
 
-def dump(cuobjdump, library, arch, what):
+def dump(cuobjdump, library, *what):
     # cuobjdump calls nvdisasm, which lies beside it.
     environment = dict(os.environ, PATH=os.path.dirname(os.path.abspath(cuobjdump)) + ":" + os.environ["PATH"])
-    result = subprocess.run([cuobjdump, what, "-arch", arch, library], env=environment, capture_output=True, text=True)
+    result = subprocess.run([cuobjdump, *what, library], env=environment, capture_output=True, text=True)
     if result.returncode != 0:
-        sys.exit(f"{cuobjdump} {what}: {result.stderr.strip()}")
+        sys.exit(f"{cuobjdump} {' '.join(what)}: {result.stderr.strip()}")
     return result.stdout
 
 
@@ -133,6 +133,16 @@ def complaints(row):
         yield "no tensor-core instruction"
 
 
+def missing_code(listing, needs):
+    """What sources lack, by `cuobjdump --list-elf --list-ptx`: (source, architecture) in words."""
+    found = set(re.findall(r"file +\d+: (\S+)\.sm_(\w+)\.(cubin|ptx)", listing))
+    wanted = [(arch, "cubin") for arch in needs] + [(arch, "ptx") for arch in needs[-1:]]
+    for source in sorted({source for source, _, _ in found}):
+        for arch, kind in wanted:
+            if (source, arch, kind) not in found:
+                yield f"{source} has no {'machine code' if kind == 'cubin' else 'PTX'} for {arch}"
+
+
 def table(rows):
     head = ("source", "kernel", "of it", "registers", "stack", "mma", "in loops", "local", "in main loops")
     lines = [head] + [tuple(map(str, dataclasses.astuple(row)[:2] + dataclasses.astuple(row)[2:])) for row in rows]
@@ -147,10 +157,11 @@ def main():
     parser.add_argument("library")
     parser.add_argument("--arch", default="sm_90a")
     parser.add_argument("--all", action="store_true", help="a line for each instance")
+    parser.add_argument("--needs", nargs="+", default=[], help="architectures that every source must be compiled for")
     asked = parser.parse_args()
 
-    kernels = read_code(dump(asked.cuobjdump, asked.library, asked.arch, "-sass"))
-    read_resources(dump(asked.cuobjdump, asked.library, asked.arch, "--dump-resource-usage"), kernels)
+    kernels = read_code(dump(asked.cuobjdump, asked.library, "-sass", "-arch", asked.arch))
+    read_resources(dump(asked.cuobjdump, asked.library, "--dump-resource-usage", "-arch", asked.arch), kernels)
     if not kernels:
         sys.exit(f"{asked.library} has no kernel for {asked.arch}")
     rows = [measure(kernel) for kernel in kernels.values()]
@@ -159,9 +170,10 @@ def main():
     rows.sort(key=lambda row: (row.source, row.name))
     print(f"{asked.library}, {asked.arch}\n")
     print(table(rows if asked.all else fold(rows)))
-    found = [(row, words) for row in rows for words in complaints(row)]
-    for row, words in found:
-        print(f"FAILED: {row.source}: {row.name}: {words}")
+    found = [f"{row.source}: {row.name}: {words}" for row in rows for words in complaints(row)]
+    found += missing_code(dump(asked.cuobjdump, asked.library, "--list-elf", "--list-ptx"), asked.needs)
+    for words in found:
+        print(f"FAILED: {words}")
     sys.exit(bool(found))
 
 
