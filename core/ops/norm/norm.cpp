@@ -6,7 +6,9 @@
 #include <gamut/error.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "ops/device.h"
 #include "ops/double_backward.h"
+#include "ops/norm/device.h"
 #include "ops/norm/kernel.h"
 #include "ops/rows.h"
 
@@ -19,19 +21,11 @@ using torch::autograd::variable_list;
 
 constexpr int64_t kTaskElements = 16384;
 
-struct Inputs {
-  Tensor x, weight, gate;  // the last two may be undefined
-  double eps;
-  bool gate_first;
-  int64_t group_size;
-  bool is_l2;  // the sum of squares, not their mean
-  bool clamp = false;
-
-  Tensor composed() const {
-    if (is_l2) return l2_norm_reference(x, eps, clamp);
-    return rms_norm_reference(x, if_defined(weight), eps, if_defined(gate), gate_first, group_size);
-  }
-};
+Tensor composed(const NormInputs& in) {
+  if (in.is_l2) return l2_norm_reference(in.x, in.eps, in.clamp);
+  return rms_norm_reference(in.x, if_defined(in.weight), in.eps, if_defined(in.gate), in.gate_first,
+                            in.group_size);
+}
 
 // The inputs in the types and layouts of the kernel, kept alive, and the tasks: fixed blocks of
 // rows, so that sums do not depend on the number of threads.
@@ -41,7 +35,7 @@ struct Prepared {
   int64_t rows, block;
   NormArguments arguments{};
 
-  explicit Prepared(const Inputs& in) : x(rows_of(in.x)) {
+  explicit Prepared(const NormInputs& in) : x(rows_of(in.x)) {
     const int64_t d = in.x.size(-1);
     rows = in.x.numel() / d;
     block = std::max<int64_t>(1, kTaskElements / d);
@@ -82,11 +76,17 @@ struct Prepared {
   }
 };
 
+const cuda::KernelTable* kernels_of(const NormInputs& in) {
+  return device_kernels({in.x, in.weight, in.gate});
+}
+
 struct Normal {
   Tensor y, scale;
 };
 
-Normal run_forward(const Inputs& in) {
+Normal run_forward(const NormInputs& in) {
+  // Those kernels compute the scale again.
+  if (const auto* kernels = kernels_of(in)) return {normalize_on_device(*kernels, in), Tensor()};
   Prepared prepared(in);
   auto& a = prepared.arguments;
   const auto y = at::empty(in.x.sizes(), in.x.options());
@@ -98,7 +98,11 @@ Normal run_forward(const Inputs& in) {
 }
 
 // Gradients of x, weight and gate.
-variable_list run_backward(const Inputs& in, const Tensor& scale, const Tensor& given) {
+variable_list run_backward(const NormInputs& in, const Tensor& scale, const Tensor& given) {
+  if (!scale.defined()) {
+    auto [dx, d_weight, d_gate] = norm_gradients_on_device(*kernels_of(in), in, given);
+    return {dx, d_weight, d_gate};
+  }
   Prepared prepared(in);
   auto& a = prepared.arguments;
   const auto dy = rows_of(given.to(in.x.scalar_type()));
@@ -125,7 +129,7 @@ struct Norm : torch::autograd::Function<Norm> {
   // The tensors are those of `in`, for autograd to see.
   static Tensor forward(AutogradContext* context, const Tensor& x,
                         const std::optional<Tensor>& /*weight*/,
-                        const std::optional<Tensor>& /*gate*/, const Inputs& in) {
+                        const std::optional<Tensor>& /*gate*/, const NormInputs& in) {
     const auto [y, scale] = run_forward(in);
     context->save_for_backward({x, in.weight, in.gate, scale});
     auto& kept = context->saved_data;
@@ -140,20 +144,20 @@ struct Norm : torch::autograd::Function<Norm> {
   static variable_list backward(AutogradContext* context, const variable_list& grads) {
     const auto saved = context->get_saved_variables();
     auto& kept = context->saved_data;
-    const Inputs in{saved[0],
-                    saved[1],
-                    saved[2],
-                    kept["eps"].toDouble(),
-                    kept["gate_first"].toBool(),
-                    kept["group_size"].toInt(),
-                    kept["is_l2"].toBool(),
-                    kept["clamp"].toBool()};
+    const NormInputs in{saved[0],
+                        saved[1],
+                        saved[2],
+                        kept["eps"].toDouble(),
+                        kept["gate_first"].toBool(),
+                        kept["group_size"].toInt(),
+                        kept["is_l2"].toBool(),
+                        kept["clamp"].toBool()};
     variable_list result;
     if (at::GradMode::is_enabled()) {
       const Composed f = [&](const std::vector<Tensor>& t) -> std::vector<Tensor> {
         auto moved = in;
         moved.x = t[0], moved.weight = t[1], moved.gate = t[2];
-        return {moved.composed()};
+        return {composed(moved)};
       };
       result = differentiable_gradients(f, {in.x, in.weight, in.gate}, grads);
     } else {
@@ -164,7 +168,8 @@ struct Norm : torch::autograd::Function<Norm> {
   }
 };
 
-bool is_fused(const Inputs& in) {
+bool is_fused(const NormInputs& in) {
+  if (in.x.numel() > 0 && kernels_of(in)) return true;
   const auto fits = [](const Tensor& t) {
     return !t.defined() || (t.device().is_cpu() && has_element(t.scalar_type()));
   };
@@ -173,13 +178,13 @@ bool is_fused(const Inputs& in) {
          (!in.gate.defined() || sum_type(in.gate) == sum_type(in.x));
 }
 
-bool needs_gradient(const Inputs& in) {
+bool needs_gradient(const NormInputs& in) {
   const auto needs = [](const Tensor& t) { return t.defined() && t.requires_grad(); };
   return at::GradMode::is_enabled() && (needs(in.x) || needs(in.weight) || needs(in.gate));
 }
 
-Tensor normalize(const Inputs& in) {
-  if (!is_fused(in)) return in.composed();
+Tensor normalize(const NormInputs& in) {
+  if (!is_fused(in)) return composed(in);
   if (!needs_gradient(in)) return run_forward(in).y;
   return Norm::apply(in.x, if_defined(in.weight), if_defined(in.gate), in);
 }
