@@ -124,11 +124,12 @@ int empty_cache(lua_State* /*L*/) {
   return 0;
 }
 
-// use_own_stream([device]): from here on this thread works on a stream other than the default one,
-// which cannot be recorded; a second call changes nothing.
+// use_own_stream([device]): from here on this thread works on that device, and on a stream other
+// than the default one, which cannot be recorded; a second call changes nothing.
 int use_own_stream(lua_State* L) {
   const c10::Device device = device_at(L, 1);
   const VirtualGuardImpl guard(c10::kCUDA);
+  guard.setDevice(device);
   if (guard.getStream(device) != guard.getDefaultStream(device)) return 0;
   guard.synchronizeDevice(device.index());
   guard.exchangeStream(guard.getStreamFromGlobalPool(device));
@@ -234,16 +235,20 @@ int is_recording(lua_State* L) {
 }
 
 // addresses(tensors) -> string that is equal for lists of the same tensors at the same places in
-// memory, with the same need of gradients; nil entries count.
+// memory, with the same need of gradients; an entry may be false for none.
 int addresses(lua_State* L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   std::string text;
   for (lua_Integer i = 1, n = luaL_len(L, 1); i <= n; ++i) {
     lua_rawgeti(L, 1, i);
-    const at::Tensor& tensor = check_tensor(L, -1);
-    const void* place = tensor.const_data_ptr();
-    text.append(reinterpret_cast<const char*>(&place), sizeof(place));
-    text += tensor.requires_grad() ? '+' : '-';
+    if (lua_isboolean(L, -1)) {
+      text += '0';
+    } else {
+      const at::Tensor& tensor = check_tensor(L, lua_gettop(L));
+      const void* place = tensor.const_data_ptr();
+      text.append(reinterpret_cast<const char*>(&place), sizeof(place));
+      text += tensor.requires_grad() ? '+' : '-';
+    }
     lua_pop(L, 1);
   }
   lua_pushlstring(L, text.data(), text.size());

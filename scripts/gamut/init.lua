@@ -24,6 +24,7 @@ local submodules = {
   json = "gamut.native.json", safetensors = "gamut.native.safetensors",
   torch_file = "gamut.torch_file", zlib = "gamut.native.zlib",
   plugins = "gamut.native.plugins", statistics = "gamut.statistics",
+  cuda = "gamut.cuda",
 }
 gamut.submodules = submodules -- for completion
 

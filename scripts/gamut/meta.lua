@@ -41,6 +41,7 @@ function Scope:close() end
 ---@field torch_file gamut.torch_file
 ---@field zlib gamut.zlib
 ---@field plugins table
+---@field cuda gamut.cuda
 local gamut = {}
 
 ---@class gamut.zlib

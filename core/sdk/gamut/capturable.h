@@ -11,8 +11,9 @@ namespace gamut {
 
 // step() in two parts, so that what schedules change reaches the device beside the recording:
 //
-//     prepare_step();       // before every replay, never recorded: options -> tensors on the device
-//     step_on_device();     // recorded: launches only, the scalars are read from those tensors
+//     prepare_step();       // before every replay, never recorded: options -> tensors on the
+//     device step_on_device();     // recorded: launches only, the scalars are read from those
+//     tensors
 class __attribute__((visibility("default"))) Capturable {
  public:
   static constexpr const char* kId = "optimizer.capturable/1";

@@ -8,6 +8,7 @@
 local check = require "gamut.options"
 local native = require "gamut.native.codes"
 local position = require "gamut.data.position"
+local to_device = require "gamut.data.to_device"
 
 local codes = {}
 
@@ -49,11 +50,6 @@ end
 ---@field items gamut.Tensor int64: the item of each
 ---@field starts gamut.Tensor int64: its first frame in the item
 ---@field ended gamut.Tensor bool: whether it holds the item's last frame
-
-local function to_device(device, tokens, lengths, window)
-  if device and device ~= "cpu" then tokens, lengths = tokens:to(device), lengths:to(device) end
-  return tokens, lengths, window
-end
 
 -- What gives positions their meaning.
 local FIXED = {"cut", "frames", "minimum", "order", "seed"}

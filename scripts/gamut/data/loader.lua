@@ -3,6 +3,7 @@
 local check = require "gamut.options"
 local native = require "gamut.native.data"
 local position = require "gamut.data.position"
+local to_device = require "gamut.data.to_device"
 
 ---@class gamut.data.LoaderOptions
 ---@field batch integer windows a batch
@@ -51,9 +52,7 @@ end
 ---@return gamut.Tensor x int64 [batch, context]
 ---@return gamut.Tensor y the same, one token later
 function Loader:next()
-  local x, y = self.source:next()
-  if self.device and self.device ~= "cpu" then return x:to(self.device), y:to(self.device) end
-  return x, y
+  return to_device(self.device, self.source:next())
 end
 
 ---Where the next batch begins, as a plain table; what lies ready in the queue does not count.

@@ -102,11 +102,23 @@ function Folder:write(name, text)
   system.write_file(self:path(name), text)
 end
 
+-- Bytes, the most at any time of this session: of the process, and on a device in all and by tensors.
+local function peak_memory()
+  local use = telemetry.memory()
+  local on_device = use.device_peak > 0
+  return {
+    process = use.resident_peak, device = on_device and use.device_peak or nil,
+    device_tensors = on_device and use.device_allocated_peak or nil,
+  }
+end
+
 function Folder:write_record(status, run)
   self.record.status = status
   self.record.steps, self.record.tokens = run.step, run.tokens
   self.record.training_seconds = run.elapsed
   self.record.seconds = self:seconds()
+  self.record.peak_memory = peak_memory()
+  self.record.graphs = run.graphs and run.graphs:describe() or nil
   self:write("run.json", json.encode(self.record, {indent = 2}))
 end
 
@@ -201,10 +213,11 @@ end
 
 -- What --dry-run prints instead of training on: everything was built and two steps were done.
 function Folder:finish_dry_run(run)
-  local peak = telemetry.memory().resident_peak
+  local peak = peak_memory()
   print(run.model:describe())
   print(("tokens a step   %d"):format(run.tokens_per_step))
-  print(("peak memory     %.0f MB"):format(peak / 2 ^ 20))
+  print(("peak memory     %.0f MB"):format(peak.process / 2 ^ 20))
+  if peak.device then print(("on the device   %.0f MB"):format(peak.device / 2 ^ 20)) end
   if not run.step_seconds then
     print(("one step        there is none left: the run is over at step %d"):format(run.step))
     os.exit(0, true)

@@ -9,6 +9,7 @@ local checkpoints = require "gamut.train.checkpoints"
 local context = require "gamut.train.context"
 local finally = require "gamut.finally"
 local folder = require "gamut.train.folder"
+local graphs = require "gamut.train.graphs"
 local guard = require "gamut.train.guard"
 local system = require "gamut.native.system"
 
@@ -18,6 +19,7 @@ Run.__index = Run
 local OPTIONS = {
   model = "object", optimizers = "object", data = "object", steps = "number?", seconds = "number?",
   tokens_per_step = "number", ema = "table?", autocast = "string?", guard = "table?", keep_checkpoints = "number?",
+  graph = "any?",
 }
 
 -- What goes beyond types.
@@ -43,6 +45,7 @@ end
 local function start(options)
   check("train.start", options, OPTIONS)
   check_values(options)
+  local graph = graphs.check(options.model, options.graph)
   local settings = context.settings()
   local config = context.config()
   refuse_unused(config, settings.script)
@@ -62,6 +65,7 @@ local function start(options)
   run.folder:begin(run)
   if not run.dry_run then settings.failed = function(message) run.folder:failed(run, message) end end
   run.model:train()
+  run.graphs = graphs.start(run, graph)
   return run
 end
 
@@ -89,6 +93,7 @@ local DRY_STEPS = 2
 function Run:steps()
   return function()
     self:close_step()
+    if self.graphs then self.graphs:say_notes() end
     local signal = gamut.interrupted()
     if signal then self:stop("interrupted by " .. signal, signal == "SIGTERM" and 143 or 130) end
     if self.dry_run and (self.over or self.step >= self.first_step + DRY_STEPS) then
@@ -143,17 +148,9 @@ function Run:untimed(fn, ...)
   return fn(...)
 end
 
--- Forward and backward over `count` micro-batches: `micro_step` returns the mean loss of one. The
--- gradients are those of the mean over all; returns that mean. Each micro-step runs in a scope, and
--- under autocast where the run asks for it.
----@param count integer
----@param micro_step fun(index: integer): Tensor
----@return number loss
-function Run:accumulate(count, micro_step)
-  if math.type(count) ~= "integer" or count < 1 then
-    error(("run:accumulate takes the number of micro-batches, 1 or more, then a function; got %s")
-      :format(tostring(count)), 2)
-  end
+-- The mean loss of `count` micro-batches, and the gradients of that mean if asked for. Each micro-step runs in a
+-- scope, and under autocast where the run asks for it.
+local function mean_loss(self, count, micro_step, backward)
   local total
   for i = 1, count do
     local loss = gamut.scope(function()
@@ -163,11 +160,27 @@ function Run:accumulate(count, micro_step)
           :format(tostring(value)), 0)
       end
       local share = value / count
-      share:backward()
+      if backward then share:backward() end
       return share:detach()
     end)
     total = total and total + loss or loss
   end
+  return total
+end
+
+-- Forward and backward over `count` micro-batches: `micro_step` returns the mean loss of one. The
+-- gradients are those of the mean over all; returns that mean. On CUDA equal steps are replayed as a
+-- graph, see graphs.lua: `micro_step` is then called for a few of them only.
+---@param count integer
+---@param micro_step fun(index: integer): Tensor
+---@return number loss
+function Run:accumulate(count, micro_step)
+  if math.type(count) ~= "integer" or count < 1 or type(micro_step) ~= "function" then
+    error(("run:accumulate takes the number of micro-batches, 1 or more, then a function; got %s and a %s")
+      :format(tostring(count), type(micro_step)), 2)
+  end
+  local function compute(backward) return mean_loss(self, count, micro_step, backward) end
+  local total = self.graphs and self.graphs:accumulate(count, micro_step, compute) or compute(true)
   return total:item()
 end
 
@@ -196,9 +209,11 @@ function Run:update(factor)
   factor = factor or 1.0
   for i, optimizer in ipairs(self.optimizers) do
     for j, group in ipairs(optimizer.groups) do group.lr = self.base_rates[i][j] * factor end
-    optimizer:step()
   end
-  if self.ema then self.ema:update() end
+  if not (self.graphs and self.graphs:update()) then
+    for _, optimizer in ipairs(self.optimizers) do optimizer:step() end
+    if self.ema then self.ema:update() end
+  end
   self.rate_factor = factor
   self:advance()
 end
