@@ -10,13 +10,16 @@
 #include "cuda/device_facts.h"
 #include "cuda/types.h"
 #include "ops/activation/cuda/activation.h"
+#include "ops/norm/cuda/norm.h"
 
 // One line each, by the alphabet.
 // clang-format off
 #define GAMUT_CUDA_KERNELS(X) \
   X(activation_backward) \
   X(activation_forward) \
-  X(compute_capability)
+  X(compute_capability) \
+  X(norm_backward) \
+  X(norm_forward)
 // clang-format on
 
 namespace gamut::cuda {
