@@ -10,6 +10,7 @@
 #include "cuda/device_facts.h"
 #include "cuda/types.h"
 #include "ops/activation/cuda/activation.h"
+#include "ops/cross_entropy/cuda/cross_entropy.h"
 #include "ops/norm/cuda/norm.h"
 
 // One line each, by the alphabet.
@@ -18,6 +19,7 @@
   X(activation_backward) \
   X(activation_forward) \
   X(compute_capability) \
+  X(cross_entropy_rows) \
   X(norm_backward) \
   X(norm_forward)
 // clang-format on

@@ -7,8 +7,10 @@
 #include <gamut/error.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "ops/cross_entropy/device.h"
 #include "ops/cross_entropy/kernel.h"
 #include "ops/cross_entropy/rows.h"
+#include "ops/device.h"
 #include "ops/double_backward.h"
 #include "ops/rows.h"
 
@@ -64,33 +66,60 @@ void cross_entropy_rows(const Tensor& logits, const Tensor& targets,
 
 namespace {
 
-// Rows of logits with their targets, as the kernel takes them.
+// Rows of logits with their targets, as the kernels take them.
 struct Flat {
   Tensor logits, targets;
-  int64_t count;
 
-  Flat(const Tensor& given, const Tensor& of, int64_t ignore_index)
+  Flat(const Tensor& given, const Tensor& of)
       : logits(given.reshape({-1, given.size(-1)}).contiguous()),
-        targets(of.reshape({-1}).contiguous()),
-        count(count_targets("cross_entropy", targets, given.size(-1), ignore_index)) {}
+        targets(of.reshape({-1}).contiguous()) {}
+
+  int64_t count(int64_t ignore_index) const {
+    return count_targets("cross_entropy", targets, logits.size(1), ignore_index);
+  }
 };
 
 Tensor mean_loss(const Flat& flat, const CrossEntropyOptions& options) {
+  if (const auto* kernels = device_kernels({flat.logits})) {
+    return cross_entropy_on_device(*kernels, flat.logits, flat.targets, options, false).loss;
+  }
+  const auto count = flat.count(options.ignore_index);
   const auto losses =
       at::empty({flat.targets.numel()}, flat.logits.options().dtype(sum_type(flat.logits)));
   cross_entropy_rows(flat.logits, flat.targets, options, 0, losses, Tensor());
-  return losses.sum() / static_cast<double>(flat.count);
+  return losses.sum() / static_cast<double>(count);
+}
+
+// `kept` is what the forward pass on a device kept.
+Tensor gradient_of(const Flat& flat, const CrossEntropyOptions& options,
+                   const DeviceCrossEntropy& kept, const Tensor& d_loss) {
+  if (kept.count.defined()) {
+    const auto* kernels = device_kernels({flat.logits});
+    return cross_entropy_gradient_on_device(*kernels, flat.logits, flat.targets, options, kept,
+                                            d_loss);
+  }
+  const auto gradient = at::empty_like(flat.logits);
+  const double factor =
+      d_loss.item<double>() / static_cast<double>(flat.count(options.ignore_index));
+  cross_entropy_rows(flat.logits, flat.targets, options, factor, Tensor(), gradient);
+  return gradient;
 }
 
 struct CrossEntropy : torch::autograd::Function<CrossEntropy> {
   static Tensor forward(AutogradContext* context, const Tensor& logits, const Tensor& targets,
                         const CrossEntropyOptions& options) {
-    context->save_for_backward({logits, targets});
+    const Flat flat(logits, targets);
+    DeviceCrossEntropy on_device;
+    if (const auto* kernels = device_kernels({logits})) {
+      on_device =
+          cross_entropy_on_device(*kernels, flat.logits, flat.targets, options, /*keep=*/true);
+    }
+    context->save_for_backward({logits, targets, on_device.normalizers, on_device.count});
     auto& kept = context->saved_data;
     kept["ignore_index"] = options.ignore_index;
     kept["label_smoothing"] = options.label_smoothing;
     kept["softcap"] = options.softcap;
-    return mean_loss(Flat(logits, targets, options.ignore_index), options);
+    return on_device.loss.defined() ? on_device.loss : mean_loss(flat, options);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& grads) {
@@ -107,10 +136,8 @@ struct CrossEntropy : torch::autograd::Function<CrossEntropy> {
       };
       result = differentiable_gradients(f, {saved[0]}, grads);
     } else {
-      const Flat flat(saved[0], saved[1], options.ignore_index);
-      const auto gradient = at::empty_like(flat.logits);
-      const double factor = grads[0].item<double>() / static_cast<double>(flat.count);
-      cross_entropy_rows(flat.logits, flat.targets, options, factor, Tensor(), gradient);
+      const auto gradient =
+          gradient_of(Flat(saved[0], saved[1]), options, {Tensor(), saved[2], saved[3]}, grads[0]);
       result = {gradient.view(saved[0].sizes())};
     }
     result.resize(3);
@@ -130,13 +157,16 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& targets, int64_t ignore
               logits.dim() > 0 ? logits.sizes().slice(0, logits.dim() - 1) : logits.sizes(),
               ", as logits ", logits.sizes(), " without their last dimension; they are ",
               targets.sizes());
-  GAMUT_CHECK(targets.scalar_type() == at::kLong, "cross_entropy: targets must be int64, not ",
-              targets.scalar_type());
-  if (!logits.device().is_cpu() || !has_element(logits.scalar_type()) || logits.numel() == 0) {
+  GAMUT_CHECK(targets.scalar_type() == at::kLong && targets.device() == logits.device(),
+              "cross_entropy: targets must be int64 on ", logits.device(), ", as the logits; not ",
+              targets.scalar_type(), " on ", targets.device());
+  const bool fused =
+      device_kernels({logits}) || (logits.device().is_cpu() && has_element(logits.scalar_type()));
+  if (!fused || logits.numel() == 0) {
     return cross_entropy_reference(logits, targets, ignore_index, label_smoothing, softcap);
   }
   if (!at::GradMode::is_enabled() || !logits.requires_grad()) {
-    return mean_loss(Flat(logits, targets, ignore_index), options);
+    return mean_loss(Flat(logits, targets), options);
   }
   return CrossEntropy::apply(logits, targets, options);
 }

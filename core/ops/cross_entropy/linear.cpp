@@ -6,37 +6,23 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "ops/cross_entropy/cross_entropy.h"
-#include "ops/cross_entropy/rows.h"
+#include "ops/cross_entropy/device.h"
+#include "ops/cross_entropy/linear.h"
+#include "ops/device.h"
 #include "ops/rows.h"
 
 namespace gamut::ops {
-namespace {
 
 using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr int64_t kLogitsAtOnce = int64_t{1} << 22;
-constexpr int64_t kMultiple = 64;  // of rows at once: products like it
-
-struct Head {
-  Tensor x;        // [rows, d]
-  Tensor weight;   // [heads * ids, d], in the type of x
-  Tensor targets;  // [rows, heads]
-  CrossEntropyOptions options;
-  int64_t ids, count;
-};
-
-struct Result {
-  Tensor loss, dx, d_weight;  // gradients of the loss, d_weight in the type of sums; or undefined
-};
-
-int64_t rows_at_once(int64_t columns) {
-  const int64_t most = kLogitsAtOnce / columns;
+int64_t rows_at_once(int64_t columns, int64_t logits_at_once) {
+  constexpr int64_t kMultiple = 64;
+  const int64_t most = logits_at_once / columns;
   return std::max(kMultiple, (most + kMultiple / 2) / kMultiple * kMultiple);
 }
 
-// d_weight += g^T x. In half the bits the products of a block are rounded, their sum is not.
 void add_product(Tensor& d_weight, const Tensor& g, const Tensor& x) {
   if (g.scalar_type() == d_weight.scalar_type()) {
     d_weight.addmm_(g.t(), x);
@@ -45,13 +31,19 @@ void add_product(Tensor& d_weight, const Tensor& g, const Tensor& x) {
   }
 }
 
-Result run(const Head& head, bool gradients) {
-  const int64_t rows = head.x.size(0), columns = head.weight.size(0), heads = columns / head.ids;
+namespace {
+
+constexpr int64_t kLogitsAtOnce = int64_t{1} << 22;
+
+LinearResult run_on_cpu(const LinearHead& head, bool gradients) {
+  const int64_t rows = head.rows(), columns = head.columns(), heads = head.heads();
+  const int64_t count =
+      count_targets("linear_cross_entropy", head.targets, head.ids, head.options.ignore_index);
   const auto wide = head.x.options().dtype(sum_type(head.x));
-  const int64_t block = std::min(rows, rows_at_once(columns));
+  const int64_t block = std::min(rows, rows_at_once(columns, kLogitsAtOnce));
   const auto losses = at::empty({rows, heads}, wide);
   const auto logits = at::empty({block, columns}, head.x.options());
-  Result result;
+  LinearResult result;
   if (gradients) {
     result.dx = at::empty_like(head.x);
     result.d_weight = at::zeros(head.weight.sizes(), wide);
@@ -63,15 +55,22 @@ Result run(const Head& head, bool gradients) {
     at::mm_out(z, x, head.weight.t());
     const auto flat = z.view({n * heads, head.ids});
     cross_entropy_rows(flat, head.targets.narrow(0, from, n).view({-1}), head.options,
-                       1 / static_cast<double>(head.count), losses.narrow(0, from, n).view({-1}),
+                       1 / static_cast<double>(count), losses.narrow(0, from, n).view({-1}),
                        gradients ? flat : Tensor());
     if (!gradients) continue;
     auto dx = result.dx.narrow(0, from, n);
     at::mm_out(dx, z, head.weight);
     add_product(result.d_weight, z, x);
   }
-  result.loss = losses.sum() / static_cast<double>(head.count);
+  result.loss = losses.sum() / static_cast<double>(count);
   return result;
+}
+
+LinearResult run(const LinearHead& head, bool gradients) {
+  if (const auto* kernels = device_kernels({head.x, head.weight})) {
+    return linear_cross_entropy_on_device(*kernels, head, gradients);
+  }
+  return run_on_cpu(head, gradients);
 }
 
 // Inside there is no graph to record, and under autocast the types are chosen already.
@@ -80,17 +79,12 @@ struct PlainOperators {
   c10::impl::ExcludeDispatchKeyGuard no_autocast{c10::autocast_dispatch_keyset};
 };
 
-Head prepare(const Tensor& x, at::TensorList weights, const Tensor& targets,
-             const CrossEntropyOptions& options, at::ScalarType type) {
+LinearHead prepare(const Tensor& x, at::TensorList weights, const Tensor& targets,
+                   const CrossEntropyOptions& options, at::ScalarType type) {
   const int64_t heads = static_cast<int64_t>(weights.size()), ids = weights[0].size(0);
-  Head head{x.reshape({-1, x.size(-1)}).to(type).contiguous(),
-            (heads == 1 ? weights[0] : at::cat(weights)).to(type).contiguous(),
-            targets.reshape({-1, heads}).contiguous(),
-            options,
-            ids,
-            0};
-  head.count = count_targets("linear_cross_entropy", head.targets, ids, options.ignore_index);
-  return head;
+  return {x.reshape({-1, x.size(-1)}).to(type).contiguous(),
+          (heads == 1 ? weights[0] : at::cat(weights)).to(type).contiguous(),
+          targets.reshape({-1, heads}).contiguous(), options, ids};
 }
 
 struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
@@ -99,8 +93,11 @@ struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
                         at::ScalarType type) {
     const PlainOperators guard;
     const auto result = run(prepare(x, weights, targets, options, type), true);
-    context->save_for_backward({result.dx.view(x.sizes()).to(x.scalar_type()),
-                                result.d_weight.to(weights[0].scalar_type())});
+    const bool is_whole = !result.count.defined();
+    context->save_for_backward(
+        {result.dx.view(x.sizes()).to(x.scalar_type()),
+         is_whole ? result.d_weight.to(weights[0].scalar_type()) : result.d_weight, result.count});
+    context->saved_data["type"] = weights[0].scalar_type();
     context->saved_data["heads"] = static_cast<int64_t>(weights.size());
     return result.loss;
   }
@@ -111,11 +108,20 @@ struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
         "linear_cross_entropy has no second derivative: its gradients are computed with the "
         "loss; call backward without create_graph, or use cross_entropy on the logits");
     const auto saved = context->get_saved_variables();
-    const double factor = grads[0].item<double>();
-    variable_list result{factor == 1 ? saved[0] : saved[0] * factor};
+    variable_list result;
+    Tensor d_weight;
+    if (saved[2].defined()) {
+      const auto factor = grads[0].to(at::kFloat) / saved[2];
+      result = {times(saved[0], factor)};
+      d_weight = times(saved[1], factor).to(context->saved_data["type"].toScalarType());
+    } else {
+      const double factor = grads[0].item<double>();
+      result = {factor == 1 ? saved[0] : saved[0] * factor};
+      d_weight = saved[1] * factor;
+    }
     // Parts of one tensor: autograd takes them as they are for the gradients of leaves, which
     // others change in place, so the one that is kept for a second pass must not be it.
-    for (auto& part : (saved[1] * factor).chunk(context->saved_data["heads"].toInt())) {
+    for (auto& part : d_weight.chunk(context->saved_data["heads"].toInt())) {
       result.push_back(part);
     }
     result.resize(result.size() + 3);
@@ -142,9 +148,10 @@ void check(const Tensor& x, at::TensorList weights, const Tensor& targets, at::S
   }
   auto wanted = x.sizes().slice(0, x.dim() - 1).vec();
   if (weights.size() > 1) wanted.push_back(static_cast<int64_t>(weights.size()));
-  GAMUT_CHECK(targets.scalar_type() == at::kLong && targets.sizes() == wanted, name,
-              ": targets must be int64 ", at::IntArrayRef(wanted), "; they are ",
-              targets.scalar_type(), " ", targets.sizes());
+  GAMUT_CHECK(targets.scalar_type() == at::kLong && targets.sizes() == wanted &&
+                  targets.device() == x.device(),
+              name, ": targets must be int64 ", at::IntArrayRef(wanted), " on ", x.device(),
+              "; they are ", targets.scalar_type(), " ", targets.sizes(), " on ", targets.device());
 }
 
 }  // namespace
@@ -157,7 +164,8 @@ Tensor linear_cross_entropy(const Tensor& x, at::TensorList weights, const Tenso
   const auto type = cast ? at::autocast::get_autocast_dtype(device) : x.scalar_type();
   check_options("linear_cross_entropy", options);
   check(x, weights, targets, type);
-  if (!x.device().is_cpu() || !has_element(type) || x.numel() == 0) {
+  const bool fused = has_device_element(type) && cuda::kernels_for(x.device());
+  if (!(fused || (x.device().is_cpu() && has_element(type))) || x.numel() == 0) {
     return linear_cross_entropy_reference(x, weights, targets, ignore_index, label_smoothing,
                                           softcap);
   }
