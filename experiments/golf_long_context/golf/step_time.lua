@@ -1,4 +1,5 @@
 -- The time of a step by the study's statistic, and the context at which two architectures take the same time.
+local crossing = require "gamut.bench.crossing"
 local telemetry = require "gamut.native.telemetry"
 
 local step_time = {}
@@ -36,22 +37,9 @@ function step_time.of_run(dir, tokens_per_step)
     .. "(probe.seconds, probe.train_batch_tokens)"):format(dir, #seconds, FEWEST)
 end
 
----The context at which two curves of step times cross, by a line between the logarithms of their ratio over the
----logarithm of the context: the time of attention and of a recurrence differ by a power of the context.
----@param points {context: integer, a: number, b: number}[] step times of both, by context upwards
----@return number? tokens; nil where one is faster throughout
-function step_time.crossing(points)
-  local before
-  for _, point in ipairs(points) do
-    local ratio = math.log(point.a / point.b)
-    if ratio == 0.0 then return point.context end
-    if before and before.ratio * ratio < 0 then
-      local share = before.ratio / (before.ratio - ratio)
-      return before.context * (point.context / before.context) ^ share
-    end
-    before = { context = point.context, ratio = ratio }
-  end
-end
+---The context at which two curves of step times cross.
+---@type fun(points: {context: integer, a: number, b: number}[]): number?
+step_time.crossing = crossing.at
 
 ---Where two models take the same time, in words.
 ---@param contexts integer[]

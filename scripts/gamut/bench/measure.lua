@@ -58,12 +58,23 @@ local function warm_up(clock, call)
   return 1e3 * (system.monotonic() - from), queued
 end
 
+-- Adds up what lies between neighbouring marks by part, in milliseconds; `part[i]` is that of the i-th stretch.
+local function parts_of(clock, marks)
+  local sums = {}
+  for i = 1, #marks - 1 do
+    local part = marks.part and marks.part[i] or i
+    sums[part] = (sums[part] or 0.0) + clock.ms(marks[i], marks[i + 1])
+  end
+  return sums
+end
+
 ---Times the parts of a call. `call(i)` runs it on the i-th set of inputs and returns the marks between its parts:
----the first before it, the last after it.
+---the first before it, the last after it. With a field `part`, a list, stretches between marks are added up by it.
 ---@param clock gamut.bench.Clock
 ---@param call fun(i: integer): any[]
----@param options {seconds: number, repeats: integer} seconds to spend; repeats: calls that count, 0 for as many as fit
----@return gamut.bench.Figure[] parts between neighbouring marks
+---@param options {seconds: number, repeats: integer, alone?: boolean} seconds to spend; repeats: calls that count, 0
+---  for as many as fit; alone: one call at a time and no head start, as a loop that looks at each result
+---@return gamut.bench.Figure[] parts
 ---@return gamut.bench.Figure whole
 ---@return number host milliseconds that the host takes to queue a call
 function measure.parts(clock, call, options)
@@ -72,15 +83,16 @@ function measure.parts(clock, call, options)
   if calls == 0 then calls = math.max(FEWEST, math.min(MOST, math.floor(1e3 * options.seconds / once))) end
   local marks = {}
   while #marks < calls do
-    head_start(clock, queued * (math.min(SERIES, calls - #marks) + 1))
-    for _ = 1, math.min(SERIES, calls - #marks) do marks[#marks + 1] = call(#marks + 1) end
+    local count = math.min(options.alone and 1 or SERIES, calls - #marks)
+    if not options.alone then head_start(clock, queued * (count + 1)) end
+    for _ = 1, count do marks[#marks + 1] = call(#marks + 1) end
     clock.wait()
   end
   local parts, whole = {}, {}
   for i, series in ipairs(marks) do
-    for part = 1, #series - 1 do
+    for part, ms in ipairs(parts_of(clock, series)) do
       parts[part] = parts[part] or {}
-      parts[part][i] = clock.ms(series[part], series[part + 1])
+      parts[part][i] = ms
     end
     whole[i] = clock.ms(series[1], series[#series])
   end
