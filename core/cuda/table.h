@@ -11,6 +11,8 @@
 #include "cuda/types.h"
 #include "ops/activation/cuda/activation.h"
 #include "ops/cross_entropy/cuda/cross_entropy.h"
+#include "ops/gated_delta_rule/cuda/backward.h"
+#include "ops/gated_delta_rule/cuda/delta_rule.h"
 #include "ops/norm/cuda/norm.h"
 
 // One line each, by the alphabet.
@@ -20,6 +22,11 @@
   X(activation_forward) \
   X(compute_capability) \
   X(cross_entropy_rows) \
+  X(delta_rule_backward) \
+  X(delta_rule_backward_plan) \
+  X(delta_rule_plan) \
+  X(delta_rule_prepare) \
+  X(delta_rule_scan) \
   X(norm_backward) \
   X(norm_forward)
 // clang-format on

@@ -14,6 +14,7 @@
 
 #include "ops/gated_delta_rule/delta_rule.h"
 #include "ops/gated_delta_rule/division.h"
+#include "ops/gated_delta_rule/rows_of_heads.h"
 #include "ops/gated_delta_rule/scratch.h"
 #include "ops/rows.h"
 
@@ -41,18 +42,6 @@ struct Prepared {
   at::TensorOptions sums() const { return g.options(); }
 };
 
-// [batch, time, heads, d] whose steps are evenly spaced over the whole batch and heads contiguous.
-Tensor as_rows(const Tensor& x, at::ScalarType type) {
-  const Tensor y = x.to(type);
-  const bool is_row = y.size(3) == 1 || y.stride(3) == 1;
-  const bool is_even = y.size(0) == 1 || y.stride(0) == y.size(1) * y.stride(1);
-  return is_row && is_even ? y : y.contiguous();
-}
-
-DeltaRuleRows rows_of_heads(const Tensor& x) {
-  return {x.const_data_ptr(), x.stride(1), x.stride(2)};
-}
-
 std::vector<int64_t> offsets_of(const DeltaRuleInput& in) {
   std::vector<int64_t> offsets;
   if (in.cu_seqlens.defined()) {
@@ -70,9 +59,9 @@ Prepared prepare(const DeltaRuleInput& in, int64_t chunk_size) {
   };
   const auto sums = sum_type(in.v);
   const auto type = is(at::kBFloat16) ? at::kBFloat16 : sums;
-  Prepared p{as_rows(in.q, type),
-             as_rows(in.k, type),
-             as_rows(in.v, type),
+  Prepared p{as_rows_of_heads(in.q, type),
+             as_rows_of_heads(in.k, type),
+             as_rows_of_heads(in.v, type),
              in.g.to(sums).contiguous(),
              in.beta.to(sums).contiguous(),
              in.initial_state.defined() ? in.initial_state.to(sums).contiguous() : Tensor(),
@@ -86,9 +75,9 @@ Prepared prepare(const DeltaRuleInput& in, int64_t chunk_size) {
 DeltaRuleCall call_of(const Prepared& p) {
   DeltaRuleCall call{};
   call.sizes = p.sizes;
-  call.q = rows_of_heads(p.q);
-  call.k = rows_of_heads(p.k);
-  call.v = rows_of_heads(p.v);
+  call.q = rows_of_heads<DeltaRuleRows>(p.q);
+  call.k = rows_of_heads<DeltaRuleRows>(p.k);
+  call.v = rows_of_heads<DeltaRuleRows>(p.v);
   call.g = p.g.const_data_ptr();
   call.beta = p.beta.const_data_ptr();
   return call;
@@ -205,7 +194,7 @@ class BackwardPass {
                const Tensor& d_final)
       : p_(p),
         states_(states),
-        d_output_(d_output.defined() ? as_rows(d_output, p.v.scalar_type())
+        d_output_(d_output.defined() ? as_rows_of_heads(d_output, p.v.scalar_type())
                                      : at::zeros(p.v.sizes(), p.v.options())),
         d_final_(d_final.defined() ? d_final.to(p.g.scalar_type()).contiguous() : d_final),
         heads_(p.sequences() * p.sizes.heads),
@@ -215,7 +204,7 @@ class BackwardPass {
     d_ = {like(p.q), like(p.k), like(p.v), like(p.g), like(p.beta), {}};
     if (p.initial_state.defined()) d_.initial_state = like(p.initial_state);
     static_cast<DeltaRuleCall&>(common_) = call_of(p);
-    common_.d_output = rows_of_heads(d_output_);
+    common_.d_output = rows_of_heads<DeltaRuleRows>(d_output_);
   }
 
   Gradients run() {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "ops/gated_delta_rule/delta_rule.h"
+#include "ops/gated_delta_rule/device.h"
 
 namespace gamut::ops {
 
@@ -74,6 +75,7 @@ DeltaRuleInput checked(const Tensor& q, const Tensor& k, const Tensor& v, const 
 }
 
 DeltaRuleResult compute(const DeltaRuleInput& in, int64_t chunk_size) {
+  if (delta_rule_kernels(in)) return delta_rule_on_device(in, DeviceRule::gated_delta);
   const int64_t chunk = chunk_size > 0 ? chunk_size : kChunk;
   if (in.v.device().is_cpu()) return delta_rule_fused(in, chunk);
   const bool few = in.v.size(1) <= kRecurrentSteps && !in.cu_seqlens.defined();

@@ -1,0 +1,13 @@
+// The gradients of inputs for bfloat16.
+#include "ops/gated_delta_rule/cuda/gradients.cuh"
+
+namespace gamut::cuda {
+
+Status gradients_bfloat16(const DeltaRuleBackward& args, Stream stream) {
+  const int64_t d_k = args.shape.d_k;
+  if (d_k <= 64) return launch_gradients<__nv_bfloat16, 64, 4>(args, stream);
+  if (d_k <= 128) return launch_gradients<__nv_bfloat16, 64, 8>(args, stream);
+  return launch_gradients<__nv_bfloat16, 32, 8>(args, stream);
+}
+
+}  // namespace gamut::cuda
