@@ -9,19 +9,38 @@
 // they load q, k and T together and share P.
 #pragma once
 
-#include "ops/gated_delta_rule/cuda/scan.h"
-#include "ops/gated_delta_rule/cuda/tiles.cuh"
+#include "ops/gated_delta_rule/cuda/scan_state.cuh"
 
 namespace gamut::cuda {
 
-// What scales a step's row in the products.
+// What scales the steps of a chunk in its products, in shared memory.
+template <int kC>
 struct ScanFactors {
-  float beta, beta_decayed;  // beta, beta e
-  float read;                // scale e
-  float left;                // rho
+  float* data;  // [4, C]
+
+  __device__ float* beta() const { return data; }
+  __device__ float* beta_decayed() const { return data + kC; }  // beta e
+  __device__ float* read() const { return data + 2 * kC; }      // scale e
+  __device__ float* left() const { return data + 3 * kC; }      // rho
+
+  __device__ void set(int step, const DeltaRuleGate& gate, float scale) const {
+    const float decay = decay_until(gate);
+    beta()[step] = gate.beta;
+    beta_decayed()[step] = gate.beta * decay;
+    read()[step] = scale * decay;
+    left()[step] = gate.left;
+  }
 };
 
-constexpr int kSlice = 16;  // columns of d_v that a warp has
+// Of a tile of sums whose columns are steps: multiplied step by step.
+template <int kTiles>
+__device__ inline void scale_columns(Sums (&x)[kTiles], const float* factors) {
+#pragma unroll
+  for (int tile = 0; tile < kTiles; ++tile) {
+    const auto f = *reinterpret_cast<const float2*>(factors + tile * 8 + sum_column(0));
+    x[tile][0] *= f.x, x[tile][1] *= f.y, x[tile][2] *= f.x, x[tile][3] *= f.y;
+  }
+}
 
 // The inputs of a chunk in shared memory.
 template <class E, int kC, int kKeys>
@@ -40,7 +59,7 @@ struct ScanTiles {
   Stage first;  // of two
   int warps;
   E* scores;  // [C, C]: scale P
-  ScanFactors* factors;
+  ScanFactors<kC> factors;
 
   __device__ ScanTiles(SharedMemory& shared, int warps) : warps(warps) {
     first.q = shared.take<E>(2 * kKeysSize);
@@ -49,14 +68,14 @@ struct ScanTiles {
     first.v = shared.take<E>(2 * warps * kSliceSize) + warp_index() * kSliceSize;
     first.gates = shared.take<DeltaRuleGate>(2 * kC);
     scores = shared.take<E>(kSquareSize);
-    factors = shared.take<ScanFactors>(kC);
+    factors.data = shared.take<float>(4 * kC);
   }
 
   static size_t bytes(int warps) {
     SharedSize size;
     size.add<E>(2 * kKeysSize).template add<E>(2 * kKeysSize).template add<E>(2 * kSquareSize);
     size.add<E>(2 * warps * kSliceSize).template add<DeltaRuleGate>(2 * kC);
-    return size.add<E>(kSquareSize).template add<ScanFactors>(kC).bytes();
+    return size.add<E>(kSquareSize).template add<float>(4 * kC).bytes();
   }
 
   __device__ Stage stage(int chunk) const {
@@ -65,165 +84,6 @@ struct ScanTiles {
             first.v + i * warps * kSliceSize, first.gates + i * kC};
   }
 };
-
-// What of the work is this block's and this warp's.
-struct ScanPlace {
-  int64_t part, head, key_head;
-  Piece piece;
-  int64_t slot;              // of the piece's first chunk
-  int column;                // the warp's first, of padded d_v
-  bool is_value, is_matrix;  // the columns are those of S, or of the run's matrix
-
-  __device__ ScanPlace(const ScanCall& call, int chunk) {
-    const auto& shape = call.args.shape;
-    part = blockIdx.x / call.slices / shape.value_heads;
-    head = blockIdx.x / call.slices % shape.value_heads;
-    key_head = head / (shape.value_heads / shape.heads);
-    if (call.pass == ScanPass::whole) {
-      const int64_t begin = sequence_begin(shape, part);
-      piece = {part, 0, begin, sequence_begin(shape, part + 1) - begin, true};
-    } else {
-      piece = piece_of_slot(shape, call.args.plan.run * chunk, part);
-    }
-    slot = first_slot(shape, chunk, piece.sequence) + piece.index * call.args.plan.run;
-    const auto values = static_cast<int>(delta_rule_padded(shape.d_v));
-    const int warps = static_cast<int>(blockDim.x) / kWarp;
-    column = (static_cast<int>(blockIdx.x % call.slices) * warps + warp_index()) * kSlice;
-    is_value = column < values;
-    // The first run's state is known: what leaves it needs no matrix.
-    is_matrix = call.pass == ScanPass::probe && !is_value && piece.index > 0 &&
-                column - values < delta_rule_padded(shape.d_k);
-  }
-
-  __device__ bool is_idle(const ScanCall& call) const {
-    return piece.index < 0 || (call.pass == ScanPass::probe && piece.is_last);
-  }
-};
-
-// ---- States ----
-
-template <class E>
-__device__ inline void store2(E* to, float first, float second) {
-  *reinterpret_cast<uint32_t*>(to) = pack2<E>(first, second);
-}
-template <>
-__device__ inline void store2<float>(float* to, float first, float second) {
-  *reinterpret_cast<float2*>(to) = {first, second};
-}
-
-// Sums [16, 8 kTiles] as rows of memory; columns from `columns` on are left out.
-template <class E, int kTiles>
-__device__ inline void store_rows(const Sums (&x)[kTiles], E* to, int64_t stride, int columns) {
-#pragma unroll
-  for (int tile = 0; tile < kTiles; ++tile) {
-    const int column = tile * 8 + sum_column(0);
-    if (column >= columns) continue;
-    store2<E>(to + sum_row(0) * stride + column, x[tile][0], x[tile][1]);
-    store2<E>(to + sum_row(2) * stride + column, x[tile][2], x[tile][3]);
-  }
-}
-
-// A state in memory: element (k, v) lies at data[k * k_stride + v * v_stride].
-template <class T>
-struct StateView {
-  T* data;
-  int64_t k_stride, v_stride;
-
-  // That of the lane's elements of a tile of sums, rows being v from `v` on.
-  __device__ T* lane(int v) const {
-    return data + (v + sum_row(0)) * v_stride + sum_column(0) * k_stride;
-  }
-};
-
-// The place's state among those of all sequences, [d_k, d_v] or [d_v, d_k].
-template <class T>
-__device__ inline StateView<T> state_of_sequence(T* states, const DeltaRuleShape& shape,
-                                                 const ScanPlace& at) {
-  const int64_t index = at.piece.sequence * shape.value_heads + at.head;
-  T* data = states + index * shape.d_k * shape.d_v;
-  return shape.value_first ? StateView<T>{data, 1, shape.d_k} : StateView<T>{data, shape.d_v, 1};
-}
-
-// What a part leaves in memory between the passes: columns of S, then of the matrix.
-__device__ inline StateView<float> state_of_run(float* runs, const DeltaRuleShape& shape,
-                                                int64_t part, int64_t head) {
-  const int64_t keys = delta_rule_padded(shape.d_k), columns = delta_rule_padded(shape.d_v) + keys;
-  return {runs + (part * shape.value_heads + head) * columns * keys, 1, keys};
-}
-
-// Zero where nothing lies.
-template <int kTiles>
-__device__ inline void load_state(Sums (&state)[kTiles], const StateView<const float>& from, int v,
-                                  const DeltaRuleShape& shape) {
-  const float* lane = from.lane(v);
-  const int rows = static_cast<int>(shape.d_v) - v, columns = static_cast<int>(shape.d_k);
-#pragma unroll
-  for (int tile = 0; tile < kTiles; ++tile) {
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const bool inside = sum_row(i) < rows && tile * 8 + sum_column(i) < columns;
-      state[tile][i] = inside ? lane[i / 2 * 8 * from.v_stride + i % 2 * from.k_stride] : 0.0F;
-    }
-    lane += 8 * from.k_stride;
-  }
-}
-
-template <int kTiles>
-__device__ inline void store_state(const Sums (&state)[kTiles], const StateView<float>& to, int v,
-                                   const DeltaRuleShape& shape) {
-  float* lane = to.lane(v);
-  const int rows = static_cast<int>(shape.d_v) - v, columns = static_cast<int>(shape.d_k);
-#pragma unroll
-  for (int tile = 0; tile < kTiles; ++tile) {
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const bool inside = sum_row(i) < rows && tile * 8 + sum_column(i) < columns;
-      if (inside) lane[i / 2 * 8 * to.v_stride + i % 2 * to.k_stride] = state[tile][i];
-    }
-    lane += 8 * to.k_stride;
-  }
-}
-
-// The state that enters the place's piece, as far as this pass knows it; of a matrix, the unit.
-template <int kTiles>
-__device__ inline void begin_state(Sums (&state)[kTiles], const ScanCall& call,
-                                   const ScanPlace& at) {
-  const auto& shape = call.args.shape;
-  const bool is_first = at.piece.index == 0;
-  if (at.is_matrix) {
-    const int column = at.column - static_cast<int>(delta_rule_padded(shape.d_v));
-#pragma unroll
-    for (int i = 0; i < kTiles * 4; ++i) {
-      const int k = i / 4 * 8 + sum_column(i % 4);
-      state[i / 4][i % 4] = column + sum_row(i % 4) == k ? 1.0F : 0.0F;
-    }
-    return;
-  }
-  StateView<const float> from{nullptr, 0, 0};
-  if (is_first && call.args.initial_state) {
-    from = state_of_sequence(call.args.initial_state, shape, at);
-  } else if (!is_first && call.pass == ScanPass::runs) {
-    const auto run = state_of_run(call.args.runs, shape, at.part - 1, at.head);
-    from = {run.data, run.k_stride, run.v_stride};
-  }
-  if (from.data) return load_state(state, from, at.column, shape);
-#pragma unroll
-  for (int i = 0; i < kTiles * 4; ++i) state[i / 4][i % 4] = 0;
-}
-
-// The state that leaves the piece, for the next pass or for the caller.
-template <int kTiles>
-__device__ inline void end_state(const Sums (&state)[kTiles], const ScanCall& call,
-                                 const ScanPlace& at) {
-  const auto& args = call.args;
-  if (call.pass == ScanPass::probe) {
-    const auto to = state_of_run(args.runs, args.shape, at.part, at.head);
-    const auto keys = static_cast<int>(delta_rule_padded(args.shape.d_k));
-    store_rows<float>(state, to.data + at.column * to.v_stride, keys, keys);
-  } else if (args.final_state && at.piece.is_last && at.is_value) {
-    store_state(state, state_of_sequence(args.final_state, args.shape, at), at.column, args.shape);
-  }
-}
 
 // ---- A chunk ----
 
@@ -314,34 +174,32 @@ __device__ inline void score(const ScanStage<E, kC, kKeys>& stage, float scale, 
   }
 }
 
-__device__ inline ScanFactors factors_of(const DeltaRuleGate& gate, float scale) {
-  const float decay = decay_until(gate);
-  return {gate.beta, gate.beta * decay, scale * decay, gate.left};
-}
-
 // errors^T = beta (V^T - e errors^T): what the solve makes V' of. Without values V is zero.
-template <class E, int kTiles>
-__device__ inline void subtract_from_values(Sums (&errors)[kTiles], const Rows<E>& v, bool is_value,
-                                            const ScanFactors* factors) {
+template <class E, int kC>
+__device__ inline void subtract_from_values(Sums (&errors)[kC / 8], const Rows<E>& v, bool is_value,
+                                            const ScanFactors<kC>& factors) {
+  scale_columns(errors, factors.beta_decayed());
 #pragma unroll
-  for (int tile = 0; tile < kTiles; tile += 2) {
-    Sums values[2] = {};
-    if (is_value) load_transposed(values[0], values[1], v, 0, tile * 8);
+  for (int i = 0; i < kC / 8 * 4; ++i) errors[i / 4][i % 4] = -errors[i / 4][i % 4];
+  if (!is_value) return;
 #pragma unroll
-    for (int i = 0; i < 8; ++i) {
-      const ScanFactors& f = factors[tile * 8 + i / 4 * 8 + sum_column(i % 4)];
-      float& error = errors[tile + i / 4][i % 4];
-      error = f.beta * values[i / 4][i % 4] - f.beta_decayed * error;
-    }
+  for (int tile = 0; tile < kC / 8; tile += 2) {
+    Sums values[2];
+    load_transposed(values[0], values[1], v, 0, tile * 8);
+    scale_columns(values, factors.beta() + tile * 8);
+#pragma unroll
+    for (int i = 0; i < 8; ++i) errors[tile + i / 4][i % 4] += values[i / 4][i % 4];
   }
 }
 
-// Rows [0, steps) of the outputs, by way of the warp's tile of values.
-template <class E, int kC, int kTiles>
-__device__ inline void store_output(const Sums (&output)[kTiles], E* tile, const ScanCall& call,
-                                    const ScanPlace& at, const ScanChunk& chunk) {
+// Outputs of steps `from`, `from` + 1, ..., by way of the warp's tile of values.
+template <class E, int kTiles>
+__device__ inline void store_output(const Sums (&output)[kTiles], E* values, int from,
+                                    const ScanCall& call, const ScanPlace& at,
+                                    const ScanChunk& chunk) {
   const auto& shape = call.args.shape;
-  constexpr int kStride = tile_stride(kSlice);
+  constexpr int kStride = tile_stride(kSlice), kEach = 16 / sizeof(E);
+  E* tile = values + from * kStride;
   __syncwarp();  // the values have been read
 #pragma unroll
   for (int i = 0; i < kTiles * 4; ++i) {
@@ -350,46 +208,48 @@ __device__ inline void store_output(const Sums (&output)[kTiles], E* tile, const
   }
   __syncwarp();
   const int64_t step = shape.value_heads * shape.d_v;
-  E* to = static_cast<E*>(call.args.output) + chunk.first * step + at.head * shape.d_v + at.column;
-  const int left = static_cast<int>(shape.d_v) - at.column;
-  const int each = call.output_aligned ? 16 / static_cast<int>(sizeof(E)) : 1;
+  E* to = static_cast<E*>(call.args.output) + (chunk.first + from) * step + at.head * shape.d_v +
+          at.column;
+  const int steps = chunk.steps - from, left = static_cast<int>(shape.d_v) - at.column;
 #pragma unroll 1
-  for (int i = lane_index(); i < chunk.steps * (kSlice / each); i += kWarp) {
-    const int row = i / (kSlice / each), column = i % (kSlice / each) * each;
-    if (column >= left) continue;
-    const E* from = tile + row * kStride + column;
+  for (int i = lane_index(); i < kTiles * 8 * (kSlice / kEach); i += kWarp) {
+    const int row = i / (kSlice / kEach), column = i % (kSlice / kEach) * kEach;
+    if (row >= steps) return;
+    const E* element = tile + row * kStride + column;
+    E* place = to + row * step + column;
     if (call.output_aligned) {
-      *reinterpret_cast<uint4*>(to + row * step + column) = *reinterpret_cast<const uint4*>(from);
-    } else {
-      to[row * step + column] = *from;
+      if (column < left)
+        *reinterpret_cast<uint4*>(place) = *reinterpret_cast<const uint4*>(element);
+      continue;
     }
+#pragma unroll 1
+    for (int j = 0; j < kEach && column + j < left; ++j) place[j] = element[j];
   }
 }
 
-// O^T of the warp's columns, from the entering state and V'.
-template <class E, int kC, int kKeys>
+// O^T of the warp's columns, from the entering state and V': steps from tile kFirst on, as many as
+// half a chunk.
+template <int kFirst, class E, int kC, int kKeys>
 __device__ inline void read_state(const Sums (&state)[kKeys / 8], const Sums (&errors)[kC / 8],
                                   const ScanTiles<E, kC, kKeys>& tiles,
                                   const ScanStage<E, kC, kKeys>& stage, const ScanCall& call,
                                   const ScanPlace& at, const ScanChunk& chunk) {
-  Sums output[kC / 8] = {};
-  multiply_add<K::inner, E>(output, state, rows_of_tile(stage.q, kKeys), 0);
-#pragma unroll
-  for (int i = 0; i < kC / 8 * 4; ++i) {
-    output[i / 4][i % 4] *= tiles.factors[i / 4 * 8 + sum_column(i % 4)].read;
-  }
-  multiply_add_lower<E>(output, errors, rows_of_tile(tiles.scores, kC));
+  constexpr int kFrom = kFirst * 8;
+  Sums output[kC / 16] = {};
+  multiply_add<K::inner, E>(output, state, rows_of_tile(stage.q, kKeys), kFrom);
+  scale_columns(output, tiles.factors.read() + kFrom);
+  multiply_add_lower<E, kFirst>(output, errors, rows_of_tile(tiles.scores, kC));
   if (call.args.skip) {
     const float skip = call.args.skip[at.head];
 #pragma unroll
-    for (int i = 0; i < kC / 8; i += 2) {
+    for (int i = 0; i < kC / 16; i += 2) {
       Sums values[2];
-      load_transposed(values[0], values[1], rows_of_tile(stage.v, kSlice), 0, i * 8);
+      load_transposed(values[0], values[1], rows_of_tile(stage.v, kSlice), 0, kFrom + i * 8);
 #pragma unroll
       for (int j = 0; j < 8; ++j) output[i + j / 4][j % 4] += skip * values[j / 4][j % 4];
     }
   }
-  store_output<E, kC>(output, stage.v, call, at, chunk);
+  store_output(output, stage.v, kFrom, call, at, chunk);
 }
 
 // What a warp does with a chunk once P and the factors are there; `errors` comes as S^T K^T.
@@ -400,12 +260,7 @@ __device__ inline void advance(Sums (&state)[kKeys / 8], Sums (&errors)[kC / 8],
                                const ScanPlace& at, const ScanChunk& chunk) {
   const auto& args = call.args;
   subtract_from_values(errors, rows_of_tile(stage.v, kSlice), at.is_value, tiles.factors);
-  if (args.shape.solve) {
-    Sums solved[kC / 8] = {};
-    multiply_add_lower<E>(solved, errors, rows_of_tile(stage.inverse, kC));
-#pragma unroll
-    for (int i = 0; i < kC / 8 * 4; ++i) errors[i / 4][i % 4] = solved[i / 4][i % 4];
-  }
+  if (args.shape.solve) multiply_unit_lower<E>(errors, rows_of_tile(stage.inverse, kC));
   const int64_t place =
       (chunk.slot * args.shape.value_heads + at.head) * delta_rule_padded(args.shape.d_v) +
       at.column;
@@ -417,12 +272,10 @@ __device__ inline void advance(Sums (&state)[kKeys / 8], Sums (&errors)[kC / 8],
     store_rows<E>(state, static_cast<E*>(args.states) + place * keys, keys, keys);
   }
   if (args.output && at.is_value) {
-    read_state(state, errors, tiles, stage, call, at, chunk);
+    read_state<0>(state, errors, tiles, stage, call, at, chunk);
+    read_state<kC / 16>(state, errors, tiles, stage, call, at, chunk);
   }
-#pragma unroll
-  for (int i = 0; i < kC / 8 * 4; ++i) {
-    errors[i / 4][i % 4] *= tiles.factors[i / 4 * 8 + sum_column(i % 4)].left;
-  }
+  scale_columns(errors, tiles.factors.left());
   const float decay = decay_until(stage.gates[kC - 1]);
 #pragma unroll
   for (int i = 0; i < kKeys / 8 * 4; ++i) state[i / 4][i % 4] *= decay;
@@ -430,7 +283,7 @@ __device__ inline void advance(Sums (&state)[kKeys / 8], Sums (&errors)[kC / 8],
 }
 
 template <class E, int kC, int kKeys>
-__global__ void __launch_bounds__(kScanMaxWarps* kWarp)
+__global__ void __launch_bounds__(kScanMaxWarps* kWarp, 1)
     delta_rule_scan_kernel(const ScanCall call) {
   const ScanPlace at(call, kC);
   if (at.is_idle(call)) return;
@@ -453,7 +306,7 @@ __global__ void __launch_bounds__(kScanMaxWarps* kWarp)
     const auto scale = static_cast<float>(call.args.shape.scale);
 #pragma unroll 1
     for (int i = threadIdx.x; i < kC; i += blockDim.x) {
-      tiles.factors[i] = factors_of(stage.gates[i], scale);
+      tiles.factors.set(i, stage.gates[i], scale);
     }
     if (call.args.output) score(stage, scale, tiles.scores);
     Sums errors[kC / 8] = {};

@@ -168,23 +168,63 @@ struct Triangle {
   }
 };
 
-// d [16, C] += a [16, C] L^T, a being sums and L [C, C] lower triangular: blocks above its diagonal
-// are not read.
-template <class E, int kTiles>
-__device__ inline void multiply_add_lower(Sums (&d)[kTiles], const Sums (&a)[kTiles],
+// d [16, 8 kTiles] += columns 8 kFirst, ... of a [16, C] L^T, a being sums and L [C, C] lower
+// triangular: blocks above its diagonal are not read.
+template <class E, int kFirst = 0, int kTiles, int kDepth>
+__device__ inline void multiply_add_lower(Sums (&d)[kTiles], const Sums (&a)[kDepth],
                                           const Rows<E>& lower) {
+  static_assert(kFirst % 2 == 0 && kTiles % 2 == 0, "tiles are loaded in pairs");
 #pragma unroll
-  for (int step = 0; step < kTiles; step += 2) {
+  for (int step = 0; step < kFirst + kTiles; step += 2) {
     OperandA<E> x;
     operand_of_sums(x, a[step], a[step + 1]);
 #pragma unroll
-    for (int tile = step; tile < kTiles; tile += 2) {
+    for (int tile = step > kFirst ? step - kFirst : 0; tile < kTiles; tile += 2) {
       OperandB<E> y[2];
-      load_b_pair<K::inner>(y, lower, step * 8, tile * 8);
+      load_b_pair<K::inner>(y, lower, step * 8, (kFirst + tile) * 8);
       multiply_add(d[tile], x, y[0]);
       multiply_add(d[tile + 1], x, y[1]);
     }
   }
+}
+
+// d += what x lost when it was rounded to an operand; for float32 that is nothing.
+template <class E>
+__device__ inline void add_remainder(Sums& d_left, Sums& d_right, const Sums& left,
+                                     const Sums& right, const OperandA<E>& rounded) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    float first, second;
+    unpack2<E>(first, second, rounded.r[i]);
+    const float* x = (i < 2 ? left : right) + i % 2 * 2;
+    float* d = (i < 2 ? d_left : d_right) + i % 2 * 2;
+    d[0] += x[0] - first;
+    d[1] += x[1] - second;
+  }
+}
+__device__ inline void add_remainder(Sums&, Sums&, const Sums&, const Sums&,
+                                     const OperandA<float>&) {}
+
+// x [16, C] <- x L^T, L [C, C] being lower triangular with a diagonal of ones: what those take is
+// not rounded, so that only the rest of the product is as coarse as E.
+template <class E, int kTiles>
+__device__ inline void multiply_unit_lower(Sums (&x)[kTiles], const Rows<E>& lower) {
+  Sums product[kTiles] = {};
+#pragma unroll
+  for (int step = 0; step < kTiles; step += 2) {
+    OperandA<E> a;
+    operand_of_sums(a, x[step], x[step + 1]);
+    add_remainder(product[step], product[step + 1], x[step], x[step + 1], a);
+#pragma unroll
+    for (int tile = step; tile < kTiles; tile += 2) {
+      OperandB<E> b[2];
+      load_b_pair<K::inner>(b, lower, step * 8, tile * 8);
+      multiply_add(product[tile], a, b[0]);
+      multiply_add(product[tile + 1], a, b[1]);
+    }
+  }
+#pragma unroll
+  for (int i = 0; i < kTiles * 4; ++i) x[i / 4][i % 4] = product[i / 4][i % 4];
 }
 
 }  // namespace gamut::cuda
