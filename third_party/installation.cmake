@@ -56,6 +56,10 @@ install(DIRECTORY "${PROJECT_SOURCE_DIR}/core/sdk/gamut" DESTINATION include
 foreach(folder scripts experiments)
   install(DIRECTORY "${PROJECT_SOURCE_DIR}/${folder}" DESTINATION share/gamut)
 endforeach()
+# The command that measures and checks everything on a GPU machine, where there is no checkout.
+install(PROGRAMS "${PROJECT_SOURCE_DIR}/tests/bench/gpu.sh" DESTINATION share/gamut/bench)
+install(FILES "${PROJECT_SOURCE_DIR}/tests/bench/compare/fla.py"
+  "${PROJECT_SOURCE_DIR}/tests/bench/compare/gpu_summary.lua" DESTINATION share/gamut/bench/compare)
 file(MAKE_DIRECTORY "${CMAKE_BINARY_DIR}/share/gamut" "${CMAKE_BINARY_DIR}/include")
 file(CREATE_LINK "${PROJECT_SOURCE_DIR}/scripts" "${CMAKE_BINARY_DIR}/share/gamut/scripts" SYMBOLIC)
 file(CREATE_LINK "${PROJECT_SOURCE_DIR}/experiments" "${CMAKE_BINARY_DIR}/share/gamut/experiments" SYMBOLIC)

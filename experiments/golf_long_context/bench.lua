@@ -16,6 +16,7 @@ local SETTINGS = {
   { "contexts", "string", default = "", doc = "tokens a sequence, with commas between; none: 8192, on the CPU 1024" },
   { "tokens", "integer", default = 0, min = 0, doc = "a step; 0: as published, on the CPU one sequence" },
   { "accumulate", "integer", default = 0, min = 0, doc = "micro-batches a step; 0: 8 as published, on the CPU 1" },
+  { "d_model", "integer", default = 0, min = 0, doc = "width of the models; 0: as published" },
   { "precision", "string", default = "bfloat16", choices = { "bfloat16", "float32" }, doc = "bfloat16: the study's" },
 }
 
@@ -61,7 +62,8 @@ end
 local function make(given, device, context, architecture)
   local tokens, accumulate = batch_of(given, device, context, architecture)
   local rows = tokens // accumulate // context
-  local shape = architectures.options({ architecture = architecture },
+  local width = given.d_model > 0 and given.d_model or nil
+  local shape = architectures.options({ architecture = architecture, d_model = width },
     { vocab_size = VOCABULARY, precision = given.precision })
   local model = require "golf.model"(shape)
   local autocast = precision.apply(model, given.precision)
@@ -89,6 +91,7 @@ end
 
 local function cases(given, device)
   local contexts = given.contexts ~= "" and given.contexts or device == "cpu" and "1024" or "8192"
+  local as_published = given.tokens == 0 and given.d_model == 0 and device ~= "cpu"
   local list = {}
   for _, text in ipairs(list_of(contexts)) do
     local context = math.tointeger(tonumber(text))
@@ -96,7 +99,7 @@ local function cases(given, device)
     for _, architecture in ipairs(list_of(given.architectures)) do
       list[#list + 1] = {
         label = ("%s at %d"):format(architecture, context), curve = architecture, context = context,
-        published_ms = given.tokens == 0 and device ~= "cpu" and published_ms(context, architecture) or nil,
+        published_ms = as_published and published_ms(context, architecture) or nil,
         make = function() return make(given, device, context, architecture) end,
       }
     end

@@ -49,9 +49,14 @@ local function prepared(operator, shape, dtype, with)
   local placed, trained = draw.new({ device = with.clock.device, dtype = dtype }):place(
     operator.inputs(shape, draw.new { device = with.clock.device, dtype = "float32" }))
   local sets = sets_of(placed, trained, with.given.rotation << 20)
+  local started = {}
+  for i, set in ipairs(operator.start and sets or {}) do
+    started[i] = operator.start(operator.operator, set, shape, dtype)
+  end
   local function forward(i)
-    local set = sets[(i - 1) % #sets + 1]
-    return (operator.call(operator.operator, set, shape, dtype)), set
+    local n = (i - 1) % #sets + 1
+    if started[n] then return started[n]() end
+    return (operator.call(operator.operator, sets[n], shape, dtype)), sets[n]
   end
   return forward, trained
 end

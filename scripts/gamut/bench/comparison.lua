@@ -99,7 +99,8 @@ function comparison.of(operator, shape, device, dtype)
   local outputs_exact, gradients_exact =
     evaluate(operator, operator.reference, exact, trained, shape, "float64", cotangents)
 
-  local bounds = operator.bounds and operator.bounds[dtype] or comparison.BOUNDS[dtype]
+  local own = device ~= "cpu" and operator.gpu_bounds or operator.bounds
+  local bounds = own and own[dtype] or comparison.BOUNDS[dtype]
   local quantities, roles = {}, {}
   for _, input in ipairs(inputs) do roles[input[1]] = input[3] end
   local function add(name, got, wanted, bound)

@@ -5,19 +5,20 @@
 --   name, operator, reference   the last in float64 is its definition; without it there is nothing to check it by
 --   inputs(s, draw)             list of {name, tensor, role} for a shape s; roles are in draw.lua
 --   call(operator, x, s, dtype) runs it on inputs by name
+--   start(operator, x, s, dtype)  instead of `call` where it is timed: a function to be called again and again
 --   work(s, size)               {forward =, training =}: the least work (ceilings.lua), `size` bytes an element;
 --                               without `training` it has no gradients
 --   sizes                       names of a shape's sizes, for its title
 --   shapes                      lists of shapes: `device` (those that a GPU is for), `small` (a laptop's), `tiny`
 --   parity                      lists of shapes to be checked at: `small`, `full`; `lengths` are of documents
---   dtypes, bounds              of parity, where they are not those of all
+--   dtypes, bounds, gpu_bounds  of parity, where they are not those of all
 local gamut = require "gamut"
 local maps = require "gamut.maps"
 local nearest = require("gamut.native.tensor").nearest
 
 local operators = {}
 
-local FAMILIES = { "delta_rule", "scans", "products", "rows", "codecs" }
+local FAMILIES = { "delta_rule", "scans", "products", "rows", "codecs", "optimizers" }
 
 ---@type table[] in the order of tables
 operators.all = {}

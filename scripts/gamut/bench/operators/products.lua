@@ -28,7 +28,10 @@ local function sdpa_call(operator, x)
   return operator(x.q:transpose(1, 2), x.k:transpose(1, 2), x.v:transpose(1, 2), options)
 end
 
-local CONTEXTS = {}
+local CONTEXTS = {
+  { label = "golf baseline 8k", B = 6, T = 8192, H = 8, KV = 4, D = 64 },
+  { label = "golf hybrid 8k", B = 6, T = 8192, H = 8, KV = 4, D = 56 },
+}
 for _, T in ipairs { 1024, 2048, 4096, 8192, 16384, 32768 } do
   CONTEXTS[#CONTEXTS + 1] = { label = "crossing", B = 32768 // T, T = T, H = 8, KV = 4, D = 64 }
 end
@@ -39,10 +42,7 @@ local attention = {
     sizes = { "B", "T", "H", "KV", "D" }, inputs = attention_inputs, work = attention_work,
     call = function(operator, x, s) return operator(x.q, x.k, x.v, { window = s.window or 0 }) end,
     shapes = {
-      device = {
-        { label = "golf baseline 8k", B = 6, T = 8192, H = 8, KV = 4, D = 64 },
-        { label = "golf hybrid 8k", B = 6, T = 8192, H = 8, KV = 4, D = 56 },
-      },
+      device = {}, -- sdpa is what layers call there
       small = { { label = "golf baseline", B = 1, T = 1024, H = 8, KV = 4, D = 64 } },
       tiny = { { label = "tiny", B = 1, T = 21, H = 2, D = 12 } },
     },
