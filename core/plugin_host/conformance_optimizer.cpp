@@ -1,4 +1,6 @@
 // The contract of an optimizer: it optimises, resumes exactly, and refuses a foreign state.
+#include <gamut/capturable.h>
+
 #include "plugin_host/conformance.h"
 #include "plugin_host/conformance_tools.h"
 
@@ -198,6 +200,41 @@ std::string repeats(const OptimizerSuite& suite) {
   return "";
 }
 
+// Steps in the two parts of a recording against whole ones, with options that change on the way.
+std::string records_exactly(const OptimizerSuite& suite) {
+  const NamedTensors list = parameters(), other = parameters();
+  auto whole = suite.make({{list, {}}}, suite.options);
+  auto parted = suite.make({{other, {}}}, suite.options);
+  Capturable* const steps = capturable(*parted);
+  if (!steps) return "not offered";
+  const std::vector<std::string> live = steps->live_options();
+  for (const auto& name : live) {
+    GAMUT_CHECK(suite.has(name), "live_options names `", name, "`, which is no option");
+  }
+  for (int64_t step = 0; step < 8; ++step) {
+    for (const auto& name : live) {
+      const OptionValue& value = whole->groups()[0].options.values().at(name);
+      if (!std::holds_alternative<double>(value.base())) continue;
+      const OptionValue changed(std::get<double>(value.base()) * 0.9);
+      whole->groups()[0].options.set(name, changed);
+      parted->groups()[0].options.set(name, changed);
+    }
+    take_steps(*whole, list, step, step + 1);
+    set_gradients(other, step);
+    if (step == 5) {  // a plain step between recorded ones
+      parted->step();
+      continue;
+    }
+    const NamedTensors before = copy_of(other);
+    steps->prepare_step();
+    expect_same(other, before, "the parameters after prepare_step");
+    steps->step_on_device();
+  }
+  expect_same(other, list, "8 steps by prepare_step and step_on_device against 8 by step");
+  expect_same(parted->state(), whole->state(), "the state after them");
+  return c10::str(live.size(), " options may change between replays");
+}
+
 std::string options_take_effect(const OptimizerSuite& suite) {
   if (!suite.has("lr")) return "no option `lr`";
   const NamedTensors list = parameters();
@@ -259,6 +296,7 @@ void check_optimizer(const OptimizerMaker& make, const OptionTable& table, const
   check("no gradient, no change", without_gradient_untouched);
   check("options take effect", options_take_effect);
   check("repeat runs are bit-identical", repeats);
+  check("a recorded step is a step", records_exactly);
 }
 
 }  // namespace gamut::host

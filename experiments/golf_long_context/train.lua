@@ -54,6 +54,7 @@ local schedule = seconds and train.schedule.wall_clock_warmdown { warmdown_steps
 local run = train.start {
   model = model, optimizers = { optimizers.muon, optimizers.adam }, data = batches, autocast = autocast,
   steps = config.iterations, seconds = seconds, tokens_per_step = plan.train_batch_tokens, keep_checkpoints = 2,
+  graph = config.graph,
 }
 local log = golf_log.open(run, {
   layers = shape.layers, d_model = shape.d_model, n_heads = config.model.n_heads, n_kv_heads = config.model.n_kv_heads,

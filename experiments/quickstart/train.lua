@@ -46,7 +46,7 @@ local ema = config.ema_decay and train.ema(model, config.ema_decay)
 local run = train.start{
   model = model, optimizers = optimizers, data = batches, ema = ema,
   steps = config.steps, tokens_per_step = config.batch * config.context * config.accumulate,
-  autocast = config.autocast,
+  autocast = config.autocast, graph = config.graph,
 }
 
 local function validate()

@@ -1,18 +1,19 @@
 // Momentum descent that breaks one clause of its contract on demand.
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
+#include <gamut/capturable.h>
 #include <gamut/plugin.h>
 
 namespace {
 
-class Faulty final : public gamut::Optimizer {
+class Faulty final : public gamut::Optimizer, public gamut::Capturable {
  public:
   static gamut::OptionTable options() {
     return {gamut::option::number("lr", "learning rate").value(0.02).at_least(0),
             gamut::option::string("fault", "what to break")
                 .value("none")
                 .one_of({"none", "ascends", "forgets", "aliases", "any_state", "half_loaded",
-                         "decays_all", "fixed_lr", "random", "names", "lazy"})};
+                         "decays_all", "fixed_lr", "random", "names", "lazy", "recorded_lr"})};
   }
   Faulty(const gamut::Options& options, gamut::Host&)
       : fault_(options.string("fault")), first_lr_(options.number("lr")) {}
@@ -25,13 +26,22 @@ class Faulty final : public gamut::Optimizer {
   }
 
   void step() override {
-    const c10::NoGradGuard no_grad;
-    size_t index = 0;
-    has_stepped_ = true;
+    prepare_step();
+    update_all(rates_);
+  }
+
+  std::vector<std::string> live_options() const override { return {"lr"}; }
+
+  void prepare_step() override {
+    rates_.clear();
     for (const auto& group : groups_) {
-      const double lr = is("fixed_lr") ? first_lr_ : group.options.number("lr");
-      for (const auto& p : group.parameters) update(p.tensor, momentum_[index++].tensor, lr);
+      rates_.push_back(is("fixed_lr") ? first_lr_ : group.options.number("lr"));
     }
+  }
+
+  void step_on_device() override {
+    if (recorded_.empty()) recorded_ = rates_;
+    update_all(is("recorded_lr") ? recorded_ : rates_);
   }
 
   gamut::NamedTensors state() const override {
@@ -64,6 +74,17 @@ class Faulty final : public gamut::Optimizer {
                 state[i].tensor.sizes());
   }
 
+  void update_all(const std::vector<double>& rates) {
+    const c10::NoGradGuard no_grad;
+    has_stepped_ = true;
+    size_t index = 0;
+    for (size_t i = 0; i < groups_.size(); ++i) {
+      for (const auto& p : groups_[i].parameters) {
+        update(p.tensor, momentum_[index++].tensor, rates[i]);
+      }
+    }
+  }
+
   void update(at::Tensor p, at::Tensor momentum, double lr) const {
     if (is("decays_all")) p.mul_(0.99);
     if (!p.grad().defined()) return;
@@ -74,6 +95,7 @@ class Faulty final : public gamut::Optimizer {
 
   std::string fault_;
   double first_lr_;
+  std::vector<double> rates_, recorded_;  // a group each, of the next step and of the first
   bool has_stepped_ = false;
   gamut::NamedTensors momentum_;
   static inline int64_t counter_ = 0;

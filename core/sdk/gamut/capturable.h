@@ -9,11 +9,9 @@
 
 namespace gamut {
 
-// step() in two parts, so that what schedules change reaches the device beside the recording:
-//
-//     prepare_step();       // before every replay, never recorded: options -> tensors on the
-//     device step_on_device();     // recorded: launches only, the scalars are read from those
-//     tensors
+// step() in two parts, so that what schedules change reaches the device beside the recording.
+// Before every replay prepare_step, which is never recorded, writes options to tensors on the
+// device; step_on_device, which is, launches kernels that read them from there.
 class __attribute__((visibility("default"))) Capturable {
  public:
   static constexpr const char* kId = "optimizer.capturable/1";

@@ -16,10 +16,26 @@ local function optimizer_tensors(run)
   return tensors
 end
 
+-- The device of a random state's name: "cuda" is the first, as a file from before there were several has it.
+local function generators()
+  local names = {{"cpu", "cpu"}}
+  for i = 0, gamut.cuda.device_count() - 1 do
+    names[#names + 1] = {i == 0 and "cuda" or "cuda:" .. i, "cuda:" .. i}
+  end
+  return names
+end
+
 local function random_tensors()
-  local states = {{"cpu", gamut.rng_state()}}
-  if gamut.cuda_available() then states[2] = {"cuda", gamut.rng_state("cuda")} end
+  local states = {}
+  for i, entry in ipairs(generators()) do states[i] = {entry[1], gamut.rng_state(entry[2])} end
   return states
+end
+
+-- A file from a machine with other devices has the states of those that both have.
+local function restore_random(states)
+  for _, entry in ipairs(generators()) do
+    if states[entry[1]] then gamut.set_rng_state(states[entry[1]], entry[2]) end
+  end
 end
 
 function checkpoints.save(run)
@@ -76,8 +92,7 @@ function checkpoints.restore(run)
   run.step, run.tokens, run.elapsed = state.step, state.tokens, state.elapsed
   run.rate_factor, run.seconds_before, run.saved_step = state.rate_factor, state.seconds, run.step
   if not run.dry_run then store.supersede_after(folder, run.step) end
-  gamut.set_rng_state(files.rng.cpu)
-  if files.rng.cuda and gamut.cuda_available() then gamut.set_rng_state(files.rng.cuda, "cuda") end
+  restore_random(files.rng)
 end
 
 return checkpoints

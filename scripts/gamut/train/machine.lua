@@ -15,20 +15,19 @@ local function output_of(command)
   return pipe and pipe:read("a"):gsub("%s+$", "") or ""
 end
 
--- "NVIDIA H100 80GB HBM3", as the driver tells it; of unlike ones, each.
-local function graphics()
-  local names, seen = {}, {}
-  for name in output_of("cat /proc/driver/nvidia/gpus/*/information"):gmatch "Model:%s*([^\n]+)" do
-    if not seen[name] then seen[name], names[#names + 1] = true, name end
-  end
-  return #names > 0 and table.concat(names, ", ") or nil
+-- "NVIDIA H100 80GB HBM3", as CUDA tells it, or the driver where that cannot be asked.
+local function graphics(device)
+  local ok, name = pcall(gamut.cuda.device_name, device)
+  return ok and name or output_of("cat /proc/driver/nvidia/gpus/*/information"):match "Model:%s*([^\n]+)"
 end
 
 ---@param device string "cpu", "cuda" or "cuda:0"
----@return {kind: string, processor: string?, threads: integer, host: string, gpu: string?}
+---@return {kind: string, processor: string?, threads: integer, host: string, gpu: string?, driver: string?}
 return function(device)
+  local on_cuda = device:match "^cuda" ~= nil
   return {
     kind = device, processor = first_match("/proc/cpuinfo", "^model name%s*:%s*(.+)"), threads = gamut.num_threads(),
-    host = output_of "hostname", gpu = device:match "^cuda" and graphics() or nil,
+    host = output_of "hostname", gpu = on_cuda and graphics(device) or nil,
+    driver = on_cuda and first_match("/proc/driver/nvidia/version", "Kernel Module%D*([%d.]+)") or nil,
   }
 end

@@ -172,7 +172,8 @@ INSTANTIATE_TEST_SUITE_P(Conformance, OptimizerFault,
                                            Fault{"fixed_lr", "options take effect"},
                                            Fault{"random", "repeat runs are bit-identical"},
                                            Fault{"names", "names of the state"},
-                                           Fault{"lazy", "state before the first step"}),
+                                           Fault{"lazy", "state before the first step"},
+                                           Fault{"recorded_lr", "a recorded step is a step"}),
                          name_of);
 
 }  // namespace
