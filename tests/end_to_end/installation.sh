@@ -24,6 +24,16 @@ if [ -e "$GAMUT_BUILD/lib/gamut/cuda/kernels.so" ]; then
   [ "$needed" = libcudart.so.13 ] || fail "$kernels needs $needed"
 fi
 
+graphs="$tree/lib/gamut/cuda/torch.so"
+if [ -e "$GAMUT_BUILD/lib/gamut/cuda/torch.so" ]; then
+  echo "--- the library of CUDA graphs is there, exports one function, and needs LibTorch and what that brings"
+  exported=$(nm -D --defined-only "$graphs" | grep -o ' T .*') || fail "no $graphs"
+  [ "$exported" = ' T gamut_torch_cuda' ] || fail "$graphs exports $exported"
+  foreign=$(readelf -d "$graphs" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' |
+    grep -vE '^lib(torch_cuda|c10_cuda|torch_cpu|c10|cudart|stdc\+\+|gcc_s|m|c|gomp)\.so' || true)
+  [ -z "$foreign" ] || fail "$graphs needs $foreign"
+fi
+
 echo "--- no path of this machine is left in a library"
 while read -r file; do
   path=$(readelf -d "$file" | sed -n 's/.*R\(UN\)\?PATH.*\[\(.*\)\]/\2/p')

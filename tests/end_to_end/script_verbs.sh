@@ -50,6 +50,9 @@ expect 2 'no verb `rn`; did you mean `run`?' "$GAMUT" rn
 expect 2 '`run` has no option `--resme`; did you mean `--resume`?' "$GAMUT" run study --resme
 expect 2 '`0` is not a number of threads' "$GAMUT" --threads 0 exec ok.lua
 expect 0 'LibTorch 2' "$GAMUT" --version
+expect 0 '^CUDA: not opened, as GAMUT_CUDA=0 says$' env GAMUT_CUDA=0 "$GAMUT" --version
+expect 0 'GAMUT_CUDA is `yes`; it must be 1 (use it) or 0 (do not); computing on the CPU' \
+  env GAMUT_CUDA=yes "$GAMUT" exec ok.lua
 echo 'print(require("gamut").num_threads())' >threads.lua
 expect 0 '^1$' "$GAMUT" --threads 1 exec threads.lua
 # Modules beside the script.
