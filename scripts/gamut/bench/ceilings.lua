@@ -13,25 +13,40 @@ local SIZES = {
   tiny = { side = 128, bytes = 1 << 20 },
 }
 
+local EXPS = 1 << 20
+
 local function best(clock, options, call)
   return measure.whole(clock, call, options).min / 1e3
 end
 
-local function products(clock, options, side, dtype)
-  local function made() return gamut.randn({ side, side }, { device = clock.device }):to { dtype = dtype } end
+---A function that multiplies two matrices of side^2: 2 side^3 FLOP.
+---@param device string
+---@param side integer
+---@param dtype string
+---@return fun()
+function ceilings.product(device, side, dtype)
+  local function made() return gamut.randn({ side, side }, { device = device }):to { dtype = dtype } end
   local x, y, out = made(), made(), made()
-  return 2 * side ^ 3 / best(clock, options, function() gamut.matmul(x, y, { out = out }) end)
+  return function() gamut.matmul(x, y, { out = out }) end
 end
 
-local function copies(clock, options, bytes)
-  local from = gamut.zeros({ bytes }, { dtype = "uint8", device = clock.device })
+---A function that reads and writes `bytes` each.
+---@param device string
+---@param bytes integer
+---@return fun()
+function ceilings.copy(device, bytes)
+  local from = gamut.zeros({ bytes }, { dtype = "uint8", device = device })
   local to = gamut.ones_like(from)
-  return 2 * bytes / best(clock, options, function() to:copy_(from) end)
+  return function() to:copy_(from) end
 end
 
-local function exponentials(clock, options)
-  local x, times = gamut.randn { 1024 }, 1024
-  return 1024 * times / best(clock, options, function() gamut.ops.gamut.exp_rate(x, times) end)
+---A function that takes `count` exponentials on the CPU by the kernels' own function, from registers: LibTorch's is
+---several times slower.
+---@param count integer a multiple of 1024
+---@return fun()
+function ceilings.exponentials(count)
+  local x = gamut.randn { 1024 }
+  return function() gamut.ops.gamut.exp_rate(x, count // 1024) end
 end
 
 ---@class gamut.bench.Ceilings
@@ -47,10 +62,12 @@ function ceilings.measure(clock, dtype, options)
   local sizes = SIZES[options.tiny and "tiny" or clock.is_cuda and "cuda" or "cpu"]
   local found = {}
   gamut.scope(function()
-    found.products = { float32 = products(clock, options, sizes.side, "float32") }
-    if dtype ~= "float32" then found.products[dtype] = products(clock, options, sizes.side, dtype) end
-    found.bytes = copies(clock, options, sizes.bytes)
-    found.exps = not clock.is_cuda and exponentials(clock, options) or nil
+    local function products(of)
+      return 2 * sizes.side ^ 3 / best(clock, options, ceilings.product(clock.device, sizes.side, of))
+    end
+    found.products = { float32 = products "float32", [dtype] = products(dtype) }
+    found.bytes = 2 * sizes.bytes / best(clock, options, ceilings.copy(clock.device, sizes.bytes))
+    if not clock.is_cuda then found.exps = EXPS / best(clock, options, ceilings.exponentials(EXPS)) end
   end)
   return found
 end

@@ -26,18 +26,24 @@ local SETTINGS = {
 
 -- ---- Lines ----
 
-local COLUMNS = {
-  { "operator", 20 }, { "shape", 46 }, { "forward", 9 }, { "+-", 6 }, { "floor", 8 }, { "x", 6 }, { "by", 5 },
-  { "train", 9 }, { "+-", 6 }, { "backward", 9 }, { "floor", 8 }, { "x", 6 }, { "by", 5 }, { "host", 7 },
-}
-
--- Lines appear as they are measured: columns have a width, and what is wider moves the others.
-local function print_line(texts)
-  local parts = {}
-  for i, column in ipairs(COLUMNS) do
-    local text, width = texts[i] or "", column[2]
-    parts[i] = i <= 2 and ("%-" .. width .. "s"):format(text) or ("%" .. width .. "s"):format(text)
+-- Name and width; lines appear as they are measured, so widths are fixed, and what is wider moves the others.
+local function columns_of(on_gpu)
+  local columns = { { "operator", -20 }, { "shape", -44 }, { "forward", 9 }, { "+-", 4 } }
+  local function add_floor()
+    for _, name in ipairs { "bytes", "arith" } do columns[#columns + 1] = { name, 8 } end
+    if not on_gpu then columns[#columns + 1] = { "exps", 8 } end
+    columns[#columns + 1] = { "x", 6 }
   end
+  add_floor()
+  for _, column in ipairs { { "train", 9 }, { "+-", 4 }, { "backward", 9 } } do columns[#columns + 1] = column end
+  add_floor()
+  if on_gpu then columns[#columns + 1] = { "host", 7 } end
+  return columns
+end
+
+local function print_line(columns, texts)
+  local parts = {}
+  for i, column in ipairs(columns) do parts[i] = ("%" .. column[2] .. "s"):format(texts[i] or "") end
   print((table.concat(parts, " ") .. (texts.remark and "  " .. texts.remark or "")):match "^(.-) *$")
   io.stdout:flush()
 end
@@ -49,26 +55,32 @@ end
 -- Half of the distance between the quartiles, in percent of the median.
 local function spread(figure) return ("%.0f%%"):format(50 * (figure.high - figure.low) / figure.median) end
 
-local SHORT = { arithmetic = "arith", bytes = "bytes", exps = "exps", ["-"] = "-" }
-
-local function floor_texts(figure, floor)
-  return milliseconds(floor.ms), floor.ms > 0 and ("%.2f"):format(figure.median / floor.ms) or "", SHORT[floor.by]
+-- The floors of all kinds, and the median in units of the highest.
+local function floor_texts(figure, floor, on_gpu)
+  local texts = { milliseconds(floor.bytes_ms), milliseconds(floor.arithmetic_ms) }
+  if not on_gpu then texts[3] = milliseconds(floor.exps_ms) end
+  texts[#texts + 1] = floor.ms > 0 and ("%.2f"):format(figure.median / floor.ms) or ""
+  return texts
 end
 
-local function line_of(result)
+local function append(texts, more) table.move(more, 1, #more, #texts + 1, texts) end
+
+local function line_of(result, on_gpu)
   local texts = { result.operator, result.label .. " " .. result.title }
   if result.failure then
     texts.remark = "FAILED: " .. result.failure
     return texts
   end
-  texts[3], texts[4] = milliseconds(result.forward.median), spread(result.forward)
-  texts[5], texts[6], texts[7] = floor_texts(result.forward, result.forward_floor)
+  append(texts, { milliseconds(result.forward.median), spread(result.forward) })
+  append(texts, floor_texts(result.forward, result.forward_floor, on_gpu))
   if result.training then
-    texts[8], texts[9] = milliseconds(result.training.median), spread(result.training)
-    texts[10] = milliseconds(result.backward.median)
-    texts[11], texts[12], texts[13] = floor_texts(result.training, result.training_floor)
+    local backward = milliseconds(result.backward.median)
+    append(texts, { milliseconds(result.training.median), spread(result.training), backward })
+    append(texts, floor_texts(result.training, result.training_floor, on_gpu))
+  else
+    append(texts, { "", "", "", "", "", "", on_gpu and "" or nil })
   end
-  texts[14] = milliseconds(result.training_host_ms or result.forward_host_ms)
+  if on_gpu then append(texts, { milliseconds(result.training_host_ms or result.forward_host_ms) }) end
   local known = published.text(result.published)
   if known ~= "" then texts.remark = known end
   return texts
@@ -87,21 +99,22 @@ local function header(timer, found)
   print(("%s, %d threads; %s; Gamut %s, LibTorch %s"):format(here.gpu or here.processor or timer.device, here.threads,
     timer.kind, gamut.version, gamut.libtorch_version))
   print("Ceilings: " .. ceilings.text(found))
-  print "ms, medians; +- half the distance of the quartiles; floor: the least by bytes or arithmetic; x: times the"
-  print "floor; train: forward and backward; host: to queue such a call\n"
+  print "ms, medians; +- half the distance of the quartiles; bytes, arith: floors by what must be read and written, and"
+  print(("by products%s; x: times the highest floor; train: forward and backward%s\n"):format(
+    timer.is_cuda and "" or "; exps: by exponentials", timer.is_cuda and "; host: to queue such a call" or ""))
 end
 
 local function measure_all(chosen, list, timer, found, given)
   local results, failed = {}, 0
-  local names = {}
-  for i, column in ipairs(COLUMNS) do names[i] = column[1] end
-  print_line(names)
+  local columns, names = columns_of(timer.is_cuda), {}
+  for i, column in ipairs(columns) do names[i] = column[1] end
+  print_line(columns, names)
   for _, operator in ipairs(chosen) do
     for _, shape in ipairs(operator.shapes[list]) do
       local result = case(operator, shape, { clock = timer, ceilings = found, given = given })
       results[#results + 1] = result
       if result.failure then failed = failed + 1 end
-      print_line(line_of(result))
+      print_line(columns, line_of(result, timer.is_cuda))
     end
   end
   return results, failed

@@ -36,9 +36,9 @@ end
 -- Keeps the device busy for about so many milliseconds.
 local function head_start(clock, ms)
   if not clock.is_cuda or ms <= 0 then return end
-  clock.busy = clock.busy or gamut.keep(gamut.zeros({ 1 << 27 }, { dtype = "uint8", device = clock.device }))
-  -- 128 MiB are read and written in some 0.1 ms on the fastest memory there is.
-  for _ = 1, math.min(math.ceil(ms / 0.1), 500) do gamut.scope(function() clock.busy:clone() end) end
+  clock.busy = clock.busy or gamut.keep(gamut.zeros({ 1 << 29 }, { dtype = "uint8", device = clock.device }))
+  -- 512 MiB are read and written in some 0.12 ms on the fastest memory there is.
+  for _ = 1, math.min(math.ceil(ms / 0.12), 500) do gamut.scope(function() clock.busy:clone() end) end
 end
 
 -- Calls `call(i)` until it is warm. Returns milliseconds of a call, and those that the host took to queue it.
