@@ -58,6 +58,10 @@ if [ -e "$GAMUT_BUILD/bin/gamut-parquet-text" ]; then
     fail "gamut-parquet-text"
 fi
 
+echo "--- the command for GPU machines finds the program that it lies beside"
+bare "$tree/share/gamut/bench/gpu.sh" --rehearse --out "$here/gpu" facts >gpu.log || { cat gpu.log; fail "gpu.sh"; }
+grep -qF '| facts | done |' gpu/summary.md && grep -qF "$tree/lib/gamut/cuda" gpu/facts.txt || { cat gpu.log; fail "gpu.sh"; }
+
 echo "--- what it says without LibTorch"
 refuses() { # expected text, then the command
   local text=$1 output

@@ -4,6 +4,7 @@ local clock = require "gamut.bench.clock"
 local comparison = require "gamut.bench.comparison"
 local crossing = require "gamut.bench.crossing"
 local gamut = require "gamut"
+local json = require "gamut.native.json"
 local maps = require "gamut.maps"
 local measure = require "gamut.bench.measure"
 local operators = require "gamut.bench.operators"
@@ -49,6 +50,27 @@ testing.test("series behind a head start measure the same", function()
   local timer = scripted_clock(true)
   local figure = measure.whole(timer, function() timer.pass(2.5) end, { seconds = 0, repeats = 23 })
   testing.equal({ figure.median, figure.calls }, { 2.5, 23 })
+end)
+
+testing.test("on a GPU marks are events, and reading a time is left to them", function()
+  local cuda, log = gamut.cuda, {}
+  local event, synchronize, now = cuda.event, cuda.synchronize, 0
+  cuda.event = function()
+    return {
+      record = function(self)
+        now = now + 1
+        self.at = now
+        return self
+      end,
+      since = function(self, earlier) return 10 * (self.at - earlier.at) end,
+    }
+  end
+  cuda.synchronize = function(device) log[#log + 1] = device end
+  local timer = clock.of "cuda:0"
+  local from, to = timer.mark(), timer.mark()
+  timer.wait()
+  cuda.event, cuda.synchronize = event, synchronize
+  testing.equal({ timer.is_cuda, timer.ms(from, to), log }, { true, 10, { "cuda:0" } })
 end)
 
 testing.test("the floor is the largest of what the work takes", function()
@@ -124,6 +146,8 @@ testing.test("what is wrong is found: an output, a gradient, one element that is
       return y + gamut.zeros_like(y):index_fill(0, gamut.tensor { 3 }, 0 / 0)
     end)
     testing.equal(passes(spoiled, dtype), false)
+    local found = comparison.of(spoiled, spoiled.parity.small[1], "cpu", dtype).quantities
+    testing.is_true(json.encode(comparison.recorded(found)):find "output 1", "a file holds it")
   end
 end)
 

@@ -113,4 +113,16 @@ function comparison.of(operator, shape, device, dtype)
   return { quantities = quantities, repeats = same_bits(outputs, again) and same_bits(gradients, gradients_again) }
 end
 
+---Quantities as a file can hold them: an error that is not finite is left out.
+---@param quantities {name: string, error: number, bound: number}[]
+---@return table[]
+function comparison.recorded(quantities)
+  local list = {}
+  for i, quantity in ipairs(quantities) do
+    list[i] = { name = quantity.name, bound = quantity.bound }
+    if quantity.error < math.huge then list[i].error = quantity.error end
+  end
+  return list
+end
+
 return comparison

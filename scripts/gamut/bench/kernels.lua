@@ -113,6 +113,8 @@ local function measure_all(chosen, list, timer, found, given)
     for _, shape in ipairs(operator.shapes[list]) do
       local result = case(operator, shape, { clock = timer, ceilings = found, given = given })
       results[#results + 1] = result
+      collectgarbage()
+      if timer.is_cuda then gamut.cuda.empty_cache() end
       if result.failure then failed = failed + 1 end
       print_line(columns, line_of(result, timer.is_cuda))
     end

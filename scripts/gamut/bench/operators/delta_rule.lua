@@ -31,8 +31,14 @@ local function work(s, size)
   local HV, steps = s.HV or s.H, s.B * s.T
   local flop = steps * HV * (6 * s.K * s.V + 4 * CHUNK * (s.K + s.V))
   local rows, gates = 2 * s.H * s.K * size, 2 * HV * 4 -- q and k, g and beta
+  local states = s.state and 2 * 4 * (s.documents or s.B) * HV * s.K * s.V or 0
+  local forward = { flop = flop, bytes = steps * (rows + gates + 2 * HV * s.V * size) + states, exps = steps * HV }
+  if s.T == 1 and s.inference then
+    forward.flop = 6 * s.B * HV * s.K * s.V -- the recurrence itself
+    return { forward = forward }
+  end
   return {
-    forward = { flop = flop, bytes = steps * (rows + gates + 2 * HV * s.V * size), exps = steps * HV },
+    forward = forward,
     training = {
       flop = 3.5 * flop, bytes = steps * (3 * rows + 3 * gates + 5 * HV * s.V * size), exps = 3 * steps * HV,
     },
@@ -57,6 +63,13 @@ local DEVICE = {
   heads(1, 2048, 2, 8, 128), heads(1, 8192, 2, 8, 128), heads(1, 32768, 2, 8, 128), heads(1, 65536, 2, 8, 128),
 }
 
+-- One step of generation, the state carried.
+local function decode(B, H, HV, K, V)
+  return { label = "decode", B = B, T = 1, H = H, HV = HV, K = K, V = V, state = true, inference = true }
+end
+for _, batch in ipairs { 1, 64 } do DEVICE[#DEVICE + 1] = decode(batch, 8, 8, 42, 84) end
+DEVICE[#DEVICE + 1] = decode(64, 16, 32, 128, 128)
+
 -- Contexts at 32,768 tokens and the golf study's heads: beside `sdpa` the context where the two take the same time.
 for _, T in ipairs { 1024, 2048, 4096, 8192, 16384, 32768 } do
   DEVICE[#DEVICE + 1] = { label = "crossing", B = 32768 // T, T = T, H = 8, K = 42, V = 84 }
@@ -72,7 +85,7 @@ return {
         { label = "golf hybrid", B = 1, T = 2048, H = 8, K = 42, V = 84 },
         { label = "speech 21.9M", B = 1, T = 1024, H = 6, K = 48, V = 96 },
         { label = "music 300M", B = 1, T = 1024, H = 16, K = 64, V = 64 },
-        heads(1, 1024, 2, 4, 128),
+        heads(1, 1024, 2, 4, 128), decode(1, 8, 8, 42, 84),
       },
       tiny = { { label = "tiny", B = 1, T = 70, H = 2, HV = 4, K = 12, V = 20 } },
     },
