@@ -13,6 +13,7 @@
 #include "ops/cross_entropy/cuda/cross_entropy.h"
 #include "ops/gated_delta_rule/cuda/backward.h"
 #include "ops/gated_delta_rule/cuda/delta_rule.h"
+#include "ops/gated_delta_rule/cuda/step.h"
 #include "ops/norm/cuda/norm.h"
 
 // One line each, by the alphabet.
@@ -27,6 +28,7 @@
   X(delta_rule_plan) \
   X(delta_rule_prepare) \
   X(delta_rule_scan) \
+  X(delta_rule_steps) \
   X(norm_backward) \
   X(norm_forward)
 // clang-format on

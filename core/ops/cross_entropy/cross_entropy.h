@@ -10,7 +10,8 @@ namespace gamut::ops {
 //     softcap)
 // with s = label_smoothing (Szegedy et al. 2016) and softcap 0 for none (Gemma Team 2024).
 //   logits [..., ids]; targets int64 [...]. Returns a scalar in float32 (float64 for float64); NaN
-//   when every target is ignored. Throws gamut::Error when shapes do not fit or a target is no id.
+//   when every target is ignored. Throws gamut::Error when shapes do not fit or a target is no id;
+//   on a GPU, which is not asked and so need not be waited for, such a target makes the loss NaN.
 at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& targets, int64_t ignore_index,
                          double label_smoothing, double softcap);
 

@@ -89,20 +89,25 @@ Prepared prepare(const DeltaRuleInput& in, const Tensor& skip, DeviceRule rule) 
   return p;
 }
 
+cuda::DeltaRuleForward arguments_of(const Prepared& p) {
+  cuda::DeltaRuleForward args{};
+  args.shape = p.shape;
+  args.q = rows_of_heads<cuda::DeltaRuleRows>(p.q);
+  args.k = rows_of_heads<cuda::DeltaRuleRows>(p.k);
+  args.v = rows_of_heads<cuda::DeltaRuleRows>(p.v);
+  args.g = p.g.const_data_ptr<float>();
+  args.beta = p.beta.const_data_ptr<float>();
+  args.skip = static_cast<const float*>(data_or_null(p.skip));
+  args.initial_state = static_cast<const float*>(data_or_null(p.initial_state));
+  return args;
+}
+
 // What the forward pass leaves for the backward pass, and the arguments by which both scan.
 struct Scan {
-  cuda::DeltaRuleForward args{};
+  cuda::DeltaRuleForward args;
   Tensor gates, inverse, runs;
 
-  Scan(const cuda::KernelTable& kernels, const Prepared& p) {
-    args.shape = p.shape;
-    args.q = rows_of_heads<cuda::DeltaRuleRows>(p.q);
-    args.k = rows_of_heads<cuda::DeltaRuleRows>(p.k);
-    args.v = rows_of_heads<cuda::DeltaRuleRows>(p.v);
-    args.g = p.g.const_data_ptr<float>();
-    args.beta = p.beta.const_data_ptr<float>();
-    args.skip = static_cast<const float*>(data_or_null(p.skip));
-    args.initial_state = static_cast<const float*>(data_or_null(p.initial_state));
+  Scan(const cuda::KernelTable& kernels, const Prepared& p) : args(arguments_of(p)) {
     args.plan = kernels.delta_rule_plan(p.shape, 0);
     runs = at::empty({args.plan.run_elements(p.shape)}, p.sums());
     args.runs = runs.mutable_data_ptr<float>();
@@ -120,6 +125,19 @@ struct Forward {
   Tensor output, final_state, gates, inverse;
 };
 
+// Empty output and final state, and their places in the arguments.
+Forward take_results(const Prepared& p, cuda::DeltaRuleForward& args) {
+  const int64_t d_k = p.shape.d_k, d_v = p.shape.d_v;
+  Forward result;
+  result.output = at::empty(p.v.sizes(), p.elements());
+  result.final_state = at::empty({p.shape.sequences, p.shape.value_heads,
+                                  p.shape.value_first ? d_v : d_k, p.shape.value_first ? d_k : d_v},
+                                 p.sums());
+  args.output = result.output.mutable_data_ptr();
+  args.final_state = result.final_state.mutable_data_ptr<float>();
+  return result;
+}
+
 Forward run_forward(const cuda::KernelTable& kernels, const Prepared& p, DeviceRule rule) {
   const c10::DeviceGuard device(p.v.device());
   Scan scan(kernels, p);
@@ -128,16 +146,20 @@ Forward run_forward(const cuda::KernelTable& kernels, const Prepared& p, DeviceR
   scan.keep(p.per_chunk({chunk, kGate}, p.sums()),
             p.shape.solve ? p.per_chunk({chunk, chunk}, p.elements()) : Tensor());
   call(kernels.delta_rule_prepare, scan.args, p.v, name_of(rule));
-  const auto output = at::empty(p.v.sizes(), p.elements());
-  const int64_t d_k = p.shape.d_k, d_v = p.shape.d_v;
-  const auto final_state =
-      at::empty({p.shape.sequences, p.shape.value_heads, p.shape.value_first ? d_v : d_k,
-                 p.shape.value_first ? d_k : d_v},
-                p.sums());
-  scan.args.output = output.mutable_data_ptr();
-  scan.args.final_state = final_state.mutable_data_ptr<float>();
+  auto result = take_results(p, scan.args);
   call(kernels.delta_rule_scan, scan.args, p.v, name_of(rule));
-  return {output, final_state, scan.gates, scan.inverse};
+  result.gates = scan.gates;
+  result.inverse = scan.inverse;
+  return result;
+}
+
+// Without gradients a few steps are taken one by one.
+Forward run_plain(const cuda::KernelTable& kernels, const Prepared& p, DeviceRule rule) {
+  if (p.shape.longest > cuda::kDeltaRuleMaxSteps) return run_forward(kernels, p, rule);
+  auto args = arguments_of(p);
+  auto result = take_results(p, args);
+  call(kernels.delta_rule_steps, args, p.v, name_of(rule));
+  return result;
 }
 
 struct Gradients {
@@ -329,7 +351,7 @@ DeltaRuleResult delta_rule_on_device(const DeltaRuleInput& in, DeviceRule rule,
     final_state = out[1];
   } else {
     const at::AutoDispatchBelowADInplaceOrView no_autograd;
-    const auto out = run_forward(kernels_of(in.v), prepare(in, skip, rule), rule);
+    const auto out = run_plain(kernels_of(in.v), prepare(in, skip, rule), rule);
     output = out.output;
     final_state = out.final_state;
   }
