@@ -34,7 +34,8 @@ def sources(build):
 
 def without_precompiled_header(command):
     command = re.sub(r" -Winvalid-pch -include \S+/cmake_pch\.hxx", "", command)
-    return command.replace(" -fopenmp", "")  # its header comes with the compiler that builds
+    # What GCC alone knows of sanitizers, and OpenMP, whose header comes with the compiler that builds.
+    return re.sub(r" (-f(no-)?sanitize\S*|--param=\S+|-fopenmp)", "", command)
 
 
 def own_headers(build):
