@@ -191,6 +191,30 @@ __device__ inline void store_pack(T* p, const float (&values)[kN], int64_t n) {
   }
 }
 
+// kN floats as packs of four, or kN if that is less; p is aligned to those.
+template <int kN>
+__device__ inline void load_floats(const float* p, float (&values)[kN]) {
+  constexpr int kPart = kN < 4 ? kN : 4;
+#pragma unroll
+  for (int i = 0; i < kN; i += kPart) {
+    float part[kPart];
+    unpack<float>(load_pack<kPart>(p + i), part);
+#pragma unroll
+    for (int k = 0; k < kPart; ++k) values[i + k] = part[k];
+  }
+}
+template <int kN>
+__device__ inline void store_floats(float* p, const float (&values)[kN]) {
+  constexpr int kPart = kN < 4 ? kN : 4;
+#pragma unroll
+  for (int i = 0; i < kN; i += kPart) {
+    float part[kPart];
+#pragma unroll
+    for (int k = 0; k < kPart; ++k) part[k] = values[i + k];
+    store_pack<kPart>(p + i, part);
+  }
+}
+
 // Element i of an array whose type is known when the kernel runs.
 __device__ inline float load_element(const void* p, Element element, int64_t i) {
   switch (element) {

@@ -10,17 +10,21 @@
 #include "cuda/device_facts.h"
 #include "cuda/types.h"
 #include "ops/activation/cuda/activation.h"
+#include "ops/causal_conv1d/cuda/causal_conv1d.h"
 #include "ops/cross_entropy/cuda/cross_entropy.h"
 #include "ops/gated_delta_rule/cuda/backward.h"
 #include "ops/gated_delta_rule/cuda/delta_rule.h"
 #include "ops/gated_delta_rule/cuda/step.h"
 #include "ops/norm/cuda/norm.h"
+#include "ops/rope/cuda/rope.h"
 
 // One line each, by the alphabet.
 // clang-format off
 #define GAMUT_CUDA_KERNELS(X) \
   X(activation_backward) \
   X(activation_forward) \
+  X(causal_conv1d_backward) \
+  X(causal_conv1d_forward) \
   X(compute_capability) \
   X(cross_entropy_rows) \
   X(delta_rule_backward) \
@@ -30,7 +34,9 @@
   X(delta_rule_scan) \
   X(delta_rule_steps) \
   X(norm_backward) \
-  X(norm_forward)
+  X(norm_forward) \
+  X(rope_backward) \
+  X(rope_forward)
 // clang-format on
 
 namespace gamut::cuda {

@@ -34,6 +34,11 @@ TORCH_LIBRARY_FRAGMENT(gamut, library) {
       "Tensor? cu_seqlens=None, str? activation=None) -> (Tensor output, Tensor final_state)",
       causal_conv1d);
   library.def(
+      "causal_conv1d_l2_norm(Tensor x, Tensor weight, Tensor? bias=None, *, int head_dim, "
+      "float eps=1e-6, bool clamp=False, Tensor? initial_state=None, Tensor? cu_seqlens=None, "
+      "str? activation=None) -> (Tensor output, Tensor final_state)",
+      causal_conv1d_l2_norm);
+  library.def(
       "causal_conv1d_reference(Tensor x, Tensor weight, Tensor? bias=None, *, "
       "Tensor? initial_state=None, Tensor? cu_seqlens=None, str? activation=None) "
       "-> (Tensor output, Tensor final_state)",

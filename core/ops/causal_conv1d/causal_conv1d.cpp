@@ -6,8 +6,10 @@
 #include <gamut/documents.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "ops/causal_conv1d/device.h"
 #include "ops/causal_conv1d/kernel.h"
 #include "ops/double_backward.h"
+#include "ops/norm/norm.h"
 #include "ops/rows.h"
 
 namespace gamut::ops {
@@ -52,13 +54,7 @@ struct Tasks {
   }
 };
 
-struct Inputs {
-  Tensor x, weight, bias, initial_state;  // the last two may be undefined
-  Tensor cu_seqlens;
-  bool silu;
-
-  Documents documents() const { return Documents(cu_seqlens, x.size(0), x.size(1)); }
-};
+using Inputs = CausalConv1dInputs;
 
 // The inputs in the types and layouts of the kernel, kept alive.
 struct Prepared {
@@ -87,6 +83,7 @@ struct Prepared {
 };
 
 std::tuple<Tensor, Tensor> run_forward(const Inputs& in) {
+  if (const auto* kernels = conv_kernels(in)) return convolve_on_device(*kernels, in);
   const auto documents = in.documents();
   Prepared prepared(in);
   auto y = at::empty(in.x.sizes(), in.x.options());
@@ -101,6 +98,9 @@ std::tuple<Tensor, Tensor> run_forward(const Inputs& in) {
 
 // Gradients of x, weight, bias and initial state; dy or d_final may be undefined.
 variable_list run_backward(const Inputs& in, const Tensor& dy, const Tensor& d_final) {
+  if (const auto* kernels = conv_kernels(in)) {
+    return conv_gradients_on_device(*kernels, in, dy, d_final);
+  }
   const auto tasks = Tasks(in.documents());
   Prepared prepared(in);
   auto& a = prepared.arguments;
@@ -131,21 +131,31 @@ variable_list run_backward(const Inputs& in, const Tensor& dy, const Tensor& d_f
           d_initial.defined() ? d_initial.to(in.initial_state.scalar_type()) : Tensor()};
 }
 
+std::optional<c10::string_view> activation_of(const Inputs& in) {
+  return in.silu ? std::optional<c10::string_view>("silu") : std::nullopt;
+}
+
 std::tuple<Tensor, Tensor> composed(const Inputs& in) {
-  return causal_conv1d_reference(in.x, in.weight, if_defined(in.bias), if_defined(in.initial_state),
-                                 if_defined(in.cu_seqlens),
-                                 in.silu ? std::optional<c10::string_view>("silu") : std::nullopt);
+  auto [y, state] =
+      causal_conv1d_reference(in.x, in.weight, if_defined(in.bias), if_defined(in.initial_state),
+                              if_defined(in.cu_seqlens), activation_of(in));
+  if (in.head_dim > 0) {
+    y = l2_norm_reference(y.unflatten(2, {-1, in.head_dim}), in.eps, in.clamp).flatten(2);
+  }
+  return {y, state};
 }
 
 struct CausalConv1d : torch::autograd::Function<CausalConv1d> {
+  // The tensors are those of `in`, for autograd to see.
   static variable_list forward(AutogradContext* context, const Tensor& x, const Tensor& weight,
-                               const std::optional<Tensor>& bias,
-                               const std::optional<Tensor>& initial_state,
-                               const std::optional<Tensor>& cu_seqlens, bool silu) {
-    const Inputs in{
-        x, weight, or_undefined(bias), or_undefined(initial_state), or_undefined(cu_seqlens), silu};
+                               const std::optional<Tensor>& /*bias*/,
+                               const std::optional<Tensor>& /*initial_state*/, const Inputs& in) {
     context->save_for_backward({x, weight, in.bias, in.initial_state, in.cu_seqlens});
-    context->saved_data["silu"] = silu;
+    auto& kept = context->saved_data;
+    kept["silu"] = in.silu;
+    kept["head_dim"] = in.head_dim;
+    kept["eps"] = in.eps;
+    kept["clamp"] = in.clamp;
     context->set_materialize_grads(false);
     const auto [y, final_state] = run_forward(in);
     return {y, final_state};
@@ -153,19 +163,29 @@ struct CausalConv1d : torch::autograd::Function<CausalConv1d> {
 
   static variable_list backward(AutogradContext* context, const variable_list& grads) {
     const auto saved = context->get_saved_variables();
-    const Inputs in{saved[0], saved[1], saved[2],
-                    saved[3], saved[4], context->saved_data["silu"].toBool()};
+    auto& kept = context->saved_data;
+    const Inputs in{saved[0],
+                    saved[1],
+                    saved[2],
+                    saved[3],
+                    saved[4],
+                    kept["silu"].toBool(),
+                    kept["head_dim"].toInt(),
+                    kept["eps"].toDouble(),
+                    kept["clamp"].toBool()};
     variable_list result;
     if (at::GradMode::is_enabled()) {
       const Composed f = [&](const std::vector<Tensor>& t) -> std::vector<Tensor> {
-        const auto [y, last] = composed({t[0], t[1], t[2], t[3], in.cu_seqlens, in.silu});
+        auto moved = in;
+        moved.x = t[0], moved.weight = t[1], moved.bias = t[2], moved.initial_state = t[3];
+        const auto [y, last] = composed(moved);
         return {y, last};
       };
       result = differentiable_gradients(f, {in.x, in.weight, in.bias, in.initial_state}, grads);
     } else {
       result = run_backward(in, grads[0], grads[1]);
     }
-    result.resize(6);  // cu_seqlens and silu have none
+    result.resize(5);
     return result;
   }
 };
@@ -174,8 +194,9 @@ void check(const Inputs& in, std::optional<c10::string_view> activation) {
   GAMUT_CHECK(in.x.dim() == 3 && in.x.numel() > 0,
               "causal_conv1d: x must be [batch, time, channels], none of them 0, not ",
               in.x.sizes());
-  GAMUT_CHECK(has_element(in.x.scalar_type()),
-              "causal_conv1d: x must be float32, bfloat16 or float64, not ", in.x.scalar_type());
+  GAMUT_CHECK(has_element(in.x.scalar_type()) || conv_kernels(in),
+              "causal_conv1d: x must be float32, bfloat16 or float64 (or float16 on a GPU), not ",
+              in.x.scalar_type());
   const auto& w = in.weight;
   GAMUT_CHECK((w.dim() == 2 || (w.dim() == 3 && w.size(1) == 1)) && w.size(0) == in.x.size(2),
               "causal_conv1d: the weight must be [channels, W] or [channels, 1, W] with ",
@@ -202,6 +223,14 @@ bool needs_gradient(const Inputs& in) {
          (needs(in.x) || needs(in.weight) || needs(in.bias) || needs(in.initial_state));
 }
 
+std::tuple<Tensor, Tensor> run(const Inputs& in) {
+  if (!conv_kernels(in) && !in.x.device().is_cpu()) return composed(in);
+  if (!needs_gradient(in)) return run_forward(in);
+  const auto results =
+      CausalConv1d::apply(in.x, in.weight, if_defined(in.bias), if_defined(in.initial_state), in);
+  return {results[0], results[1]};
+}
+
 }  // namespace
 
 std::tuple<Tensor, Tensor> causal_conv1d(const Tensor& x, const Tensor& weight,
@@ -216,12 +245,31 @@ std::tuple<Tensor, Tensor> causal_conv1d(const Tensor& x, const Tensor& weight,
                   or_undefined(cu_seqlens),
                   activation.has_value()};
   check(in, activation);
-  if (!x.device().is_cpu()) return composed(in);
-  if (!needs_gradient(in)) return run_forward(in);
-  const auto results =
-      CausalConv1d::apply(x, weight, if_defined(in.bias), if_defined(in.initial_state),
-                          if_defined(in.cu_seqlens), in.silu);
-  return {results[0], results[1]};
+  return run(in);
+}
+
+std::tuple<Tensor, Tensor> causal_conv1d_l2_norm(const Tensor& x, const Tensor& weight,
+                                                 const std::optional<Tensor>& bias,
+                                                 int64_t head_dim, double eps, bool clamp,
+                                                 const std::optional<Tensor>& initial_state,
+                                                 const std::optional<Tensor>& cu_seqlens,
+                                                 std::optional<c10::string_view> activation) {
+  GAMUT_CHECK(head_dim > 0 && x.dim() == 3 && x.size(2) % head_dim == 0,
+              "causal_conv1d_l2_norm: head_dim = ", head_dim,
+              " must divide the channels of x [batch, time, channels], ", x.sizes());
+  GAMUT_CHECK(eps >= 0, "causal_conv1d_l2_norm: eps = ", eps, " must be 0 or more");
+  Inputs in{x,
+            weight,
+            or_undefined(bias),
+            or_undefined(initial_state),
+            or_undefined(cu_seqlens),
+            activation.has_value()};
+  check(in, activation);
+  in.head_dim = head_dim, in.eps = eps, in.clamp = clamp;
+  if (conv_kernels(in)) return run(in);
+  in.head_dim = 0;
+  const auto [y, state] = run(in);
+  return {l2_norm(y.unflatten(2, {-1, head_dim}), eps, clamp).flatten(2), state};
 }
 
 }  // namespace gamut::ops

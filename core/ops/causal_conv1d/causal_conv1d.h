@@ -26,7 +26,15 @@ std::tuple<at::Tensor, at::Tensor> causal_conv1d(const at::Tensor& x, const at::
                                                  const std::optional<at::Tensor>& cu_seqlens,
                                                  std::optional<c10::string_view> activation);
 
-// The same, document by document in LibTorch's operators, on any device.
+// The same with l2_norm(y, eps, clamp) of norm.h over each head_dim channels of y, as queries and
+// keys of Gated DeltaNet have it: in one pass on a GPU where width is 4 and heads are of 16 bytes
+// to 256 channels, else by the two operators.
+std::tuple<at::Tensor, at::Tensor> causal_conv1d_l2_norm(
+    const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
+    int64_t head_dim, double eps, bool clamp, const std::optional<at::Tensor>& initial_state,
+    const std::optional<at::Tensor>& cu_seqlens, std::optional<c10::string_view> activation);
+
+// The first, document by document in LibTorch's operators, on any device.
 std::tuple<at::Tensor, at::Tensor> causal_conv1d_reference(
     const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
     const std::optional<at::Tensor>& initial_state, const std::optional<at::Tensor>& cu_seqlens,

@@ -6,9 +6,11 @@
 #include <gamut/error.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "ops/device.h"
 #include "ops/double_backward.h"
+#include "ops/rope/device.h"
 #include "ops/rope/kernel.h"
-#include "ops/rows.h"
+#include "ops/rope/steps.h"
 
 namespace gamut::ops {
 namespace {
@@ -20,30 +22,19 @@ using torch::autograd::variable_list;
 // Steps of a task; fixed, so that sums do not depend on the number of threads.
 constexpr int64_t kTaskSteps = 64;
 
-struct Inputs {
-  Tensor x, cos, sin;
-  bool interleaved;
-  Tensor weight;  // may be undefined, as may gain
-  std::optional<double> eps;
-  Tensor gain;
+using Inputs = RopeInputs;
 
-  int64_t steps() const { return x.size(0) * x.size(1); }
-  int64_t tasks() const { return (steps() + kTaskSteps - 1) / kTaskSteps; }
-};
+int64_t tasks_of(const Inputs& in) {
+  return (in.steps() + kTaskSteps - 1) / kTaskSteps;
+}
+
+const cuda::KernelTable* kernels_of(const Inputs& in) {
+  return device_kernels({in.x, in.weight, in.gain, in.cos, in.sin});
+}
 
 Tensor composed(const Inputs& in) {
   return rope_reference(in.x, in.cos, in.sin, in.interleaved, if_defined(in.weight), in.eps,
                         if_defined(in.gain));
-}
-
-// Steps of [heads, head_dim] some stride apart, as a slice of a wider projection has them.
-Rows steps_of(const Tensor& x) {
-  const int64_t heads = x.size(2), d = x.size(3);
-  const bool together = x.stride(3) == 1 && (heads == 1 || x.stride(2) == d);
-  if (together && (x.size(0) == 1 || x.stride(0) == x.size(1) * x.stride(1))) {
-    return {x, x.stride(1)};
-  }
-  return {x.contiguous(), heads * d};
 }
 
 // The inputs in the types and layouts of the kernel, kept alive.
@@ -81,7 +72,7 @@ struct Prepared {
   // Calls run(task, arguments) for every task, on all threads.
   template <class Run>
   void each(const Inputs& in, const Run& run) const {
-    at::parallel_for(0, in.tasks(), 1, [&](int64_t from, int64_t to) {
+    at::parallel_for(0, tasks_of(in), 1, [&](int64_t from, int64_t to) {
       for (int64_t task = from; task < to; ++task) {
         auto a = arguments;
         a.begin = task * kTaskSteps;
@@ -93,6 +84,7 @@ struct Prepared {
 };
 
 Tensor run_forward(const Inputs& in) {
+  if (const auto* kernels = kernels_of(in)) return rotate_on_device(*kernels, in);
   Prepared prepared(in);
   auto y = at::empty(in.x.sizes(), in.x.options());
   prepared.arguments.y = y.mutable_data_ptr();
@@ -102,6 +94,10 @@ Tensor run_forward(const Inputs& in) {
 
 // Gradients of x, weight and gain.
 variable_list run_backward(const Inputs& in, const Tensor& grad) {
+  if (const auto* kernels = kernels_of(in)) {
+    const auto [dx, d_weight, d_gain] = rope_gradients_on_device(*kernels, in, grad);
+    return {dx, d_weight, d_gain};
+  }
   Prepared prepared(in);
   const auto dy = steps_of(grad.to(in.x.scalar_type()));
   const auto dx = at::empty(in.x.sizes(), in.x.options());
@@ -112,7 +108,7 @@ variable_list run_backward(const Inputs& in, const Tensor& grad) {
   // One row a task: d_weight, then d_gain.
   const int64_t d = arguments.head_dim;
   const auto parts =
-      at::zeros({in.tasks(), d + arguments.heads}, in.x.options().dtype(sum_type(in.x)));
+      at::zeros({tasks_of(in), d + arguments.heads}, in.x.options().dtype(sum_type(in.x)));
   auto* first = static_cast<char*>(parts.mutable_data_ptr());
   const auto size = static_cast<int64_t>(parts.element_size());
   prepared.each(in, [&](int64_t task, RopeArguments& a) {
@@ -186,9 +182,11 @@ void check(const Inputs& in) {
   check_vector(in.gain, "gain", x.size(2));
 }
 
-bool has_kernel(const Tensor& x) {
-  return x.device().is_cpu() && has_element(x.scalar_type()) && x.numel() > 0 &&
-         x.size(3) <= kRopeMaxDim;
+bool has_kernel(const Inputs& in) {
+  const auto& x = in.x;
+  if (x.numel() == 0) return false;
+  return kernels_of(in) ||
+         (x.device().is_cpu() && has_element(x.scalar_type()) && x.size(3) <= kRopeMaxDim);
 }
 
 bool needs_gradient(const Inputs& in) {
@@ -203,7 +201,7 @@ Tensor rope(const Tensor& x, const Tensor& cos, const Tensor& sin, bool interlea
             const std::optional<Tensor>& gain) {
   const Inputs in{x, cos, sin, interleaved, or_undefined(weight), eps, or_undefined(gain)};
   check(in);
-  if (!has_kernel(x)) return composed(in);
+  if (!has_kernel(in)) return composed(in);
   if (!needs_gradient(in)) return run_forward(in);
   return Rotary::apply(x, cos, sin, interleaved, if_defined(in.weight), eps, if_defined(in.gain));
 }

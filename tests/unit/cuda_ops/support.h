@@ -58,10 +58,12 @@ inline void expect_device_like_reference(const Function& op, const Function& ref
   }
   const auto expected = evaluate(reference, as_doubles(inputs), as_doubles(cotangents));
   for (size_t i = 0; i < got.outputs.size(); ++i) {
+    if (got.outputs[i].numel() == 0) continue;
     EXPECT_CLOSE(got.outputs[i], expected.outputs[i], tolerance) << "of output " << i;
   }
   for (size_t i = 0; i < inputs.size(); ++i) {
     EXPECT_EQ(got.gradients[i].scalar_type(), inputs[i].scalar_type());
+    if (inputs[i].numel() == 0) continue;
     EXPECT_CLOSE(got.gradients[i], expected.gradients[i], tolerance) << "of input " << i;
   }
 }

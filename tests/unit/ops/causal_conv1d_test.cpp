@@ -4,6 +4,7 @@
 #include <gamut/documents.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include "ops/norm/norm.h"
 #include "support.h"
 
 namespace gamut::ops {
@@ -228,6 +229,25 @@ TEST(CausalConv1d, SaysWhatDoesNotFit) {
               HasSubstr("no activation `relu`"));
   EXPECT_THAT(test::error_of([&] { causal_conv1d(x, w, {}, {}, offsets({0, 6, 10}), {}); }),
               HasSubstr("must contain every row start"));
+}
+
+TEST(CausalConv1d, NormalisesHeads) {
+  at::manual_seed(21);
+  const auto x = at::randn({2, 7, 12}, kDoubles), weight = at::randn({12, 4}, kDoubles);
+  for (const bool clamp : {false, true}) {
+    const auto [y, state] =
+        causal_conv1d_l2_norm(x, weight, {}, 6, 1e-3, clamp, {}, {}, c10::string_view("silu"));
+    const auto [plain, same] = causal_conv1d(x, weight, {}, {}, {}, c10::string_view("silu"));
+    const auto expected = l2_norm_reference(plain.unflatten(2, {2, 6}), 1e-3, clamp).flatten(2);
+    EXPECT_CLOSE(y, expected, 1e-14);
+    EXPECT_TRUE(at::equal(state, same));
+  }
+  try {
+    causal_conv1d_l2_norm(x, weight, {}, 5, 1e-6, false, {}, {}, {});
+    ADD_FAILURE() << "5 does not divide 12";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("head_dim = 5 must divide the channels"));
+  }
 }
 
 }  // namespace

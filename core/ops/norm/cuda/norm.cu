@@ -113,15 +113,7 @@ struct Held {
     const int64_t from = column(team, base, j), at = team.group * a.size + from;
     const bool valid = a.weight && from < a.size;
     if (valid && a.weight_element == Element::float32) {
-      constexpr int kQuad = kN < 4 ? kN : 4;
-      const auto* const p = static_cast<const float*>(a.weight) + at;
-#pragma unroll
-      for (int i = 0; i < kN; i += kQuad) {
-        float quad[kQuad];
-        unpack<float>(load_pack<kQuad>(p + i), quad);
-#pragma unroll
-        for (int k = 0; k < kQuad; ++k) w[i + k] = quad[k];
-      }
+      load_floats(static_cast<const float*>(a.weight) + at, w);
       return;
     }
     if (valid && !kMixed) return unpack<T>(load_pack<kN>(static_cast<const T*>(a.weight) + at), w);

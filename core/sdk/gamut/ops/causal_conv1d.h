@@ -35,4 +35,22 @@ static inline std::tuple<at::Tensor, at::Tensor> causal_conv1d(
   return call.call(x, weight, bias, initial_state, cu_seqlens, activation);
 }
 
+// The same with l2_norm(y, eps, clamp) of each head_dim channels of y, which must divide them: on a
+// GPU in one pass, where it can be.
+static inline std::tuple<at::Tensor, at::Tensor> causal_conv1d_l2_norm(
+    const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
+    int64_t head_dim, double eps, bool clamp,
+    const std::optional<at::Tensor>& initial_state = std::nullopt,
+    const std::optional<at::Tensor>& cu_seqlens = std::nullopt,
+    std::optional<c10::string_view> activation = std::nullopt) {
+  using Signature = std::tuple<at::Tensor, at::Tensor>(
+      const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&, int64_t, double, bool,
+      const std::optional<at::Tensor>&, const std::optional<at::Tensor>&,
+      std::optional<c10::string_view>);
+  static const auto call = c10::Dispatcher::singleton()
+                               .findSchemaOrThrow("gamut::causal_conv1d_l2_norm", "")
+                               .typed<Signature>();
+  return call.call(x, weight, bias, head_dim, eps, clamp, initial_state, cu_seqlens, activation);
+}
+
 }  // namespace gamut::ops
