@@ -96,20 +96,18 @@ testing.test("operators are found by parts of their names", function()
   testing.raises(function() operators.find { "rope", "rms_nrom" } end, "no operator is called `rms_nrom`; did you mean")
 end)
 
-testing.test("every operator that has a definition is compared with it", function()
-  local has = {}
+testing.test("every operator is compared with its definition", function()
+  local has, names = { exp_rate = true, file_sha256 = true, read_safetensors = true }, 0 -- these compute nothing
   for _, entry in ipairs(operators.all) do
     if entry.reference then has[entry.name:gsub("_gated$", "")] = #entry.parity.small > 0 and #entry.parity.full > 0 end
   end
-  local names = 0
   for _, name in ipairs(tensor.operator_names "gamut") do
-    local base = name:match "^(.*)_reference$"
-    if base then
+    if not name:match "_reference$" and not name:match "_pack$" then
       names = names + 1
-      testing.is_true(has[base], ("bench/operators has no parity of %s"):format(base))
+      testing.is_true(has[name], ("bench/operators has no parity of %s"):format(name))
     end
   end
-  testing.is_true(names >= 16, "the definitions are listed")
+  testing.is_true(names >= 17, "the operators are listed")
 end)
 
 -- Calls of an operator with something wrong in them.

@@ -173,6 +173,42 @@ local conv = {
   },
 }
 
-local all = { rope, conv }
+-- ---- The same with heads of length one, as queries and keys have them ----
+
+local function conv_norm_options(x, s)
+  return {
+    head_dim = s.head_dim, eps = 1e-6, clamp = false, activation = "silu", initial_state = x.initial_state,
+    cu_seqlens = s.cu_seqlens,
+  }
+end
+
+local function conv_norm_reference(x, weight, bias, options)
+  local y, state = ops.causal_conv1d_reference(x, weight, bias, {
+    activation = options.activation, initial_state = options.initial_state, cu_seqlens = options.cu_seqlens,
+  })
+  local heads = y:reshape { y.shape[1], y.shape[2], -1, options.head_dim }
+  return ops.l2_norm_reference(heads, options.eps, { clamp = options.clamp }):reshape(y.shape), state
+end
+
+local conv_norm = {
+  name = "causal_conv1d_l2_norm", operator = ops.causal_conv1d_l2_norm, reference = conv_norm_reference,
+  sizes = { "B", "T", "C", "head_dim" }, inputs = conv_inputs, work = conv.work,
+  call = function(operator, x, s) return operator(x.x, x.weight, x.bias, conv_norm_options(x, s)) end,
+  shapes = {
+    device = { { label = "golf q and k", B = 6, T = 8192, C = 2 * 336, head_dim = 42 } },
+    small = { { label = "golf q and k", B = 1, T = 2048, C = 2 * 336, head_dim = 42 } },
+    tiny = { { label = "tiny", B = 1, T = 9, C = 12, head_dim = 6 } },
+  },
+  parity = {
+    small = { { label = "odd, state", B = 2, T = 19, C = 42, head_dim = 14, state = true } },
+    full = {
+      { label = "golf heads", B = 2, T = 255, C = 336, head_dim = 42 },
+      { label = "odd, state", B = 2, T = 75, C = 333, head_dim = 37, state = true, bias = true },
+      { label = "documents", B = 1, T = 300, C = 96, head_dim = 48, documents = 4, lengths = { 1, 2, 200, 97 } },
+    },
+  },
+}
+
+local all = { rope, conv, conv_norm }
 for _, list in ipairs { norms, activations } do table.move(list, 1, #list, #all + 1, all) end
 return all
