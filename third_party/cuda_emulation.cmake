@@ -1,5 +1,5 @@
-# The CUDA kernels for the CPU: the same .cu files by the C++ compiler, always with AddressSanitizer
-# and UBSan, and the emulator that runs them (core/cuda/emulation). For tests; needs CUDA's headers.
+# The CUDA kernels for the CPU: the same .cu files by the C++ compiler, and the emulator that runs them
+# (core/cuda/emulation). Always with AddressSanitizer and UBSan; for tests. Needs CUDA's headers.
 
 # What a program needs that holds sanitized kernels.
 set(GAMUT_EMULATION_SANITIZERS -fsanitize=address,undefined)
@@ -11,10 +11,13 @@ function(gamut_emulated_sources name)
   set_source_files_properties(${ARGN} PROPERTIES LANGUAGE CXX)
   target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/core")
   target_link_libraries(${name} PRIVATE cuda_headers)
-  # CUDA's code reads numbers of one type as another; `#pragma unroll` is nvcc's.
-  target_compile_options(${name} PRIVATE -x c++ -O1 -g1 ${GAMUT_EMULATION_SANITIZERS}
-    -fno-sanitize=vptr -fno-sanitize-recover=undefined -fno-omit-frame-pointer -fno-strict-aliasing
-    -Wno-unknown-pragmas -Wno-class-memaccess)
+  # The compiler's part of ThreadSanitizer calls a function at every access, and those are the
+  # emulator's: they do AddressSanitizer's checks and look for races. CUDA's code reads numbers of one
+  # type as another; `#pragma unroll` is nvcc's.
+  target_compile_options(${name} PRIVATE -x c++ -O1 -g1 -fno-sanitize=all
+    -fsanitize=thread,undefined,bounds-strict --param=tsan-instrument-func-entry-exit=0
+    -fno-sanitize=vptr -fno-sanitize-recover=undefined,bounds-strict -fno-omit-frame-pointer
+    -fno-strict-aliasing -Wno-unknown-pragmas -Wno-class-memaccess)
 endfunction()
 
 # The static library <name>: all .cu files of core and the emulator.

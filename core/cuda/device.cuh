@@ -45,6 +45,20 @@ __device__ inline void copy_async16(void* shared, const void* global, bool valid
                : "memory");
 }
 
+// The same for 8 and 4 bytes, both aligned to as many.
+__device__ inline void copy_async8(void* shared, const void* global, bool valid = true) {
+  const auto to = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
+  const int bytes = valid ? 8 : 0;
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;\n" ::"r"(to), "l"(global), "r"(bytes)
+               : "memory");
+}
+__device__ inline void copy_async4(void* shared, const void* global, bool valid = true) {
+  const auto to = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
+  const int bytes = valid ? 4 : 0;
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;\n" ::"r"(to), "l"(global), "r"(bytes)
+               : "memory");
+}
+
 // Closes a group of copies.
 __device__ inline void copy_async_commit() {
   asm volatile("cp.async.commit_group;\n" ::: "memory");

@@ -11,6 +11,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include "cuda/emulation/block.h"
+
 // NOLINTBEGIN(bugprone-reserved-identifier): CUDA's names.
 inline float rsqrtf(float x) {
   return static_cast<float>(1.0 / std::sqrt(static_cast<double>(x)));
@@ -152,35 +154,40 @@ GAMUT_EMULATED_STORE(__stwt)
 #undef GAMUT_EMULATED_STORE
 
 // One thread runs at a time, so that what is between two meeting points is whole anyway.
-template <class T>
-inline T atomicExch(T* address, T value) {
+template <class T, class Change>
+inline T atomic_change(T* address, const Change& change) {
+  const gamut::cuda::emulation::AtomicScope atomic;
   const T old = *address;
-  *address = value;
+  *address = static_cast<T>(change(old));
   return old;
 }
 template <class T>
+inline T atomicExch(T* address, T value) {
+  return atomic_change(address, [&](T) { return value; });
+}
+template <class T>
 inline T atomicAdd(T* address, T value) {
-  return atomicExch(address, static_cast<T>(*address + value));
+  return atomic_change(address, [&](T old) { return old + value; });
 }
 template <class T>
 inline T atomicMax(T* address, T value) {
-  return atomicExch(address, *address < value ? value : *address);
+  return atomic_change(address, [&](T old) { return old < value ? value : old; });
 }
 template <class T>
 inline T atomicMin(T* address, T value) {
-  return atomicExch(address, value < *address ? value : *address);
+  return atomic_change(address, [&](T old) { return value < old ? value : old; });
 }
 template <class T>
 inline T atomicOr(T* address, T value) {
-  return atomicExch(address, static_cast<T>(*address | value));
+  return atomic_change(address, [&](T old) { return old | value; });
 }
 template <class T>
 inline T atomicAnd(T* address, T value) {
-  return atomicExch(address, static_cast<T>(*address & value));
+  return atomic_change(address, [&](T old) { return old & value; });
 }
 template <class T>
 inline T atomicCAS(T* address, T expected, T value) {
-  return atomicExch(address, *address == expected ? value : *address);
+  return atomic_change(address, [&](T old) { return old == expected ? value : old; });
 }
 inline void __threadfence() {}
 inline void __threadfence_block() {}

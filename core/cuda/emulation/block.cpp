@@ -47,7 +47,7 @@ bool Block::run(const Kernel& kernel, int64_t index, Order order) {
   kernel_ = &kernel;
   shuffled_ = order.seed != 0;
   random = Random(order.seed ^ (static_cast<uint64_t>(index) << 32));
-  shared.clear(kernel.shared_bytes);
+  if (shared.clear(kernel.shared_bytes)) races.watch(shared.begin(), shared.capacity());
   start(index);
   lane_ = &next();
   self = lane_;
@@ -74,6 +74,7 @@ void Block::start(int64_t index) {
     lane.block_size.x = threads;
     lane.grid_size.x = static_cast<unsigned>(kernel_->blocks);
     lane.left = false;
+    lane.atomic = false;
     lane.copies.clear();
     lane.group_ends.clear();
   }
@@ -82,6 +83,7 @@ void Block::start(int64_t index) {
   ready_warps_ = kAllLanes >> (kLanes - warps_.size());
   warp_number_ = 0;
   left_ = 0;
+  ++epoch_;
   barrier_ = {};
   fault.clear();
 }
@@ -204,6 +206,7 @@ int64_t Block::meet(const char* name, int64_t value, const Site& site) {
 
 // All have come: every thread may run, the one that came last goes on where the order is by number.
 void Block::open_barrier() {
+  ++epoch_;
   for (auto& warp : warps_) {
     warp.ready = kAllLanes;
     warp.at_barrier = 0;
@@ -213,11 +216,35 @@ void Block::open_barrier() {
   warp().ready &= ~(1u << lane_->number() % kLanes);
 }
 
+void Block::touch(Touch kind, const void* address, size_t bytes, const void* code) {
+  Access access;
+  access.epoch = epoch_;
+  access.syncs = warp().syncs;
+  access.code = code_offset(code);
+  access.thread = static_cast<uint16_t>(lane_->number());
+  access.atomic = lane_->atomic;
+  const auto race = races.touch(kind, address, bytes, access);
+  if (!race) return;
+  const bool writes = kind == Touch::write, wrote = race->kind == Touch::write;
+  fail(std::string(writes ? "writes" : "reads") + " (" + place_of(access) + ") " +
+       shared.describe(address) + ", which thread " + std::to_string(race->access.thread) +
+       (wrote ? " wrote (" : " read (") + place_of(race->access) +
+       ") with no barrier between the two");
+}
+
 void Block::fail(const std::string& message) {
   fault = "block " + std::to_string(lane_->block_index.x) + ", thread " +
           std::to_string(lane_->number()) + ": " + message;
   lane_->fiber.switch_to(main_);
   std::abort();  // not reached: a fiber that failed is restarted
+}
+
+AtomicScope::AtomicScope() {
+  running().lane().atomic = true;
+}
+
+AtomicScope::~AtomicScope() {
+  running().lane().atomic = false;
 }
 
 void converge(const char* name, Collective complete, void* operands, const Site& site) {

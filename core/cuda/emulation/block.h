@@ -20,8 +20,18 @@ using Collective = void (*)(void* const (&operands)[kLanes]);
 struct Thread {
   uint3 thread_index{0, 0, 0}, block_index{0, 0, 0};
   dim3 block_size{1, 1, 1}, grid_size{1, 1, 1};
+  uintptr_t stack_begin = 0, stack_bytes = 0;
 };
 extern __thread const Thread* self __attribute__((tls_model("initial-exec")));
+
+// While one lives, the running thread's touches of memory are atomic.
+class AtomicScope {
+ public:
+  AtomicScope();
+  ~AtomicScope();
+  AtomicScope(const AtomicScope&) = delete;
+  AtomicScope& operator=(const AtomicScope&) = delete;
+};
 
 // Waits for all lanes of the warp; `operands` is where this one's are, read and written by
 // whichever comes last. All must come from one line of the source.

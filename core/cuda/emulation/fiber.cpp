@@ -58,7 +58,7 @@ void Fiber::arrive(void* left_context, void* left_fiber) {
 void Fiber::switch_to(Fiber& to) {
   Fiber* pair[2] = {this, &to};
   __sanitizer_start_switch_fiber(&fake_stack_, to.bottom_, to.size_);
-  const auto from = context::jump_fcontext(to.context_, pair);
+  const auto from = context::jump_fcontext(to.context_, static_cast<void*>(pair));
   Fiber* left = static_cast<Fiber**>(from.data)[0];
   left->context_ = from.fctx;
   __sanitizer_finish_switch_fiber(fake_stack_, &left->bottom_, &left->size_);

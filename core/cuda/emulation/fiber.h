@@ -22,6 +22,9 @@ class Fiber {
   // Forgets where this fiber stood: the next switch to it calls its body anew.
   void restart();
 
+  const void* stack() const { return bottom_; }
+  size_t stack_bytes() const { return size_; }
+
  private:
   static void arrive(void* left_context, void* left_fiber);
 

@@ -31,7 +31,8 @@ void complete_load(void* const (&operands)[kLanes]) {
 }
 
 template <int kMatrices, bool kTransposed>
-void load_matrices(const char* name, uint32_t* r, const void* row, const Site& site) {
+void load_matrices(const char* name, uint32_t* r, const void* row, const Site& site,
+                   const void* code) {
   Load load{r, {}};
   if (self->thread_index.x % kLanes < kMatrices * 8) {
     if (reinterpret_cast<uintptr_t>(row) % sizeof(load.row) != 0) {
@@ -39,6 +40,7 @@ void load_matrices(const char* name, uint32_t* r, const void* row, const Site& s
     }
     const std::string why = running().shared.misplaced(row, sizeof(load.row));
     if (!why.empty()) fail(site, "the row of %s %s", name, why.c_str());
+    running().touch(Touch::read, row, sizeof(load.row), code);
     std::memcpy(load.row, row, sizeof(load.row));
   }
   converge(name, &complete_load<kMatrices, kTransposed>, &load, site);
@@ -154,16 +156,16 @@ void product(const char* name, const Product& part, const Site& site) {
 }  // namespace emulation
 
 void ldmatrix_x4(uint32_t (&r)[4], const void* row, const Site& site) {
-  emulation::load_matrices<4, false>("ldmatrix_x4", r, row, site);
+  emulation::load_matrices<4, false>("ldmatrix_x4", r, row, site, __builtin_return_address(0));
 }
 void ldmatrix_x4_trans(uint32_t (&r)[4], const void* row, const Site& site) {
-  emulation::load_matrices<4, true>("ldmatrix_x4_trans", r, row, site);
+  emulation::load_matrices<4, true>("ldmatrix_x4_trans", r, row, site, __builtin_return_address(0));
 }
 void ldmatrix_x2(uint32_t (&r)[2], const void* row, const Site& site) {
-  emulation::load_matrices<2, false>("ldmatrix_x2", r, row, site);
+  emulation::load_matrices<2, false>("ldmatrix_x2", r, row, site, __builtin_return_address(0));
 }
 void ldmatrix_x2_trans(uint32_t (&r)[2], const void* row, const Site& site) {
-  emulation::load_matrices<2, true>("ldmatrix_x2_trans", r, row, site);
+  emulation::load_matrices<2, true>("ldmatrix_x2_trans", r, row, site, __builtin_return_address(0));
 }
 
 void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], const Site& site) {

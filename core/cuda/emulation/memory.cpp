@@ -11,25 +11,28 @@ namespace gamut::cuda {
 namespace emulation {
 namespace {
 
-constexpr size_t kCopy = 16;  // bytes
-
 void land(const Copy& copy) {
+  running().touch(Touch::write, copy.to, copy.bytes, copy.code);
   if (copy.from == nullptr) {
-    std::memset(copy.to, 0, kCopy);
+    std::memset(copy.to, 0, copy.bytes);
   } else {
-    std::memcpy(copy.to, copy.from, kCopy);
+    std::memcpy(copy.to, copy.from, copy.bytes);
   }
 }
 
-void check_copy(const void* shared, const void* global, bool valid, const Site& site) {
-  if (reinterpret_cast<uintptr_t>(shared) % kCopy != 0 ||
-      reinterpret_cast<uintptr_t>(global) % kCopy != 0) {
-    fail(site, "copy_async16 from %p to %p, of which one is not a multiple of 16", global, shared);
+void check_copy(const void* shared, const void* global, size_t bytes, bool valid,
+                const Site& site) {
+  const auto n = static_cast<int>(bytes);
+  if (reinterpret_cast<uintptr_t>(shared) % bytes != 0 ||
+      reinterpret_cast<uintptr_t>(global) % bytes != 0) {
+    fail(site, "copy_async%d from %p to %p, of which one is not a multiple of %d", n, global,
+         shared, n);
   }
-  const std::string why = running().shared.misplaced(shared, kCopy);
-  if (!why.empty()) fail(site, "the destination of copy_async16 %s", why.c_str());
-  if (valid && __asan_region_is_poisoned(const_cast<void*>(global), kCopy) != nullptr) {
-    fail(site, "the source of copy_async16, %p, lies beyond the memory that was allocated", global);
+  const std::string why = running().shared.misplaced(shared, bytes);
+  if (!why.empty()) fail(site, "the destination of copy_async%d %s", n, why.c_str());
+  if (valid && __asan_region_is_poisoned(const_cast<void*>(global), bytes) != nullptr) {
+    fail(site, "the source of copy_async%d, %p, lies beyond the memory that was allocated", n,
+         global);
   }
 }
 
@@ -54,19 +57,20 @@ void wait_for_copies(int groups_left) {
   for (size_t& end : lane.group_ends) end -= landed;
 }
 
-}  // namespace emulation
-
-void copy_async16(void* shared, const void* global, bool valid, const emulation::Site& site) {
-  emulation::check_copy(shared, global, valid, site);
-  emulation::Block& block = emulation::running();
-  const emulation::Copy copy{shared, valid ? global : nullptr};
+void begin_copy(void* shared, const void* global, size_t bytes, bool valid, const Site& site) {
+  check_copy(shared, global, bytes, valid, site);
+  Block& block = running();
+  const Copy copy{shared, valid ? global : nullptr, bytes, __builtin_return_address(0)};
   block.lane().copies.push_back(copy);
   if (block.shuffled() && block.random.below(2) == 0) {
-    emulation::land(copy);
+    land(copy);
   } else {
-    std::memset(shared, 0xff, emulation::kCopy);
+    block.touch(Touch::write, shared, bytes, copy.code);
+    std::memset(shared, 0xff, bytes);
   }
 }
+
+}  // namespace emulation
 
 void copy_async_commit() {
   emulation::Lane& lane = emulation::running().lane();

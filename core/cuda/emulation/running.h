@@ -9,6 +9,7 @@
 #include "cuda/emulation/block.h"
 #include "cuda/emulation/emulation.h"
 #include "cuda/emulation/fiber.h"
+#include "cuda/emulation/races.h"
 #include "cuda/emulation/random.h"
 #include "cuda/emulation/shared_arena.h"
 
@@ -17,16 +18,22 @@ namespace gamut::cuda::emulation {
 struct Copy {
   void* to;
   const void* from;  // null: zeros
+  size_t bytes;
+  const void* code;  // that asked for it
 };
 
 // One thread of the block.
 struct Lane : Thread {
-  explicit Lane(void (*body)()) : fiber(body) {}
+  explicit Lane(void (*body)()) : fiber(body) {
+    stack_begin = reinterpret_cast<uintptr_t>(fiber.stack());
+    stack_bytes = fiber.stack_bytes();
+  }
 
   int number() const { return static_cast<int>(thread_index.x); }
 
   Fiber fiber;
   bool left = true;                // has returned from the kernel
+  bool atomic = false;             // is in an AtomicScope
   std::vector<Copy> copies;        // asynchronous ones under way, the oldest first
   std::vector<size_t> group_ends;  // closed groups: the counts of copies up to each one's end
 };
@@ -34,6 +41,7 @@ struct Lane : Thread {
 struct Warp {
   uint32_t ready = 0;  // lanes that may run
   int arrived = 0, at_barrier = 0, left = 0;
+  uint32_t syncs = 0;
   Collective complete = nullptr;  // what those who have arrived wait for
   const char* name = nullptr;
   Site site;
@@ -56,6 +64,10 @@ class Block {
 
   void converge(const char* name, Collective complete, void* operands, const Site& site);
   int64_t meet(const char* name, int64_t value, const Site& site);
+  // The running thread reads or writes; fails if another one's access is not ordered with it.
+  void touch(Touch kind, const void* address, size_t bytes, const void* code);
+  // The warp of the running thread has met at __syncwarp.
+  void synced() { ++warp().syncs; }
   [[noreturn]] void fail(const std::string& message);
 
   Lane& lane() { return *lane_; }
@@ -65,6 +77,7 @@ class Block {
 
   std::string fault;
   SharedArena shared;
+  Races races;
   Random random;
   Work work;
 
@@ -83,7 +96,7 @@ class Block {
   const Kernel* kernel_ = nullptr;
   Lane* lane_ = nullptr;  // the one that runs
   int warp_number_ = 0;
-  uint32_t ready_warps_ = 0;
+  uint32_t ready_warps_ = 0, epoch_ = 0;
   int left_ = 0;
   bool shuffled_ = false;
 

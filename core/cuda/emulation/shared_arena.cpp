@@ -21,9 +21,10 @@ SharedArena::~SharedArena() {
   std::free(memory_);
 }
 
-void SharedArena::clear(size_t bytes) {
+bool SharedArena::clear(size_t bytes) {
   const size_t needed = (bytes + (kPieces + 1) * kRedZone + kAlignment) / kAlignment * kAlignment;
-  if (needed > capacity_) {
+  const bool grows = needed > capacity_;
+  if (grows) {
     __asan_unpoison_memory_region(memory_, capacity_);
     std::free(memory_);
     memory_ = static_cast<char*>(std::aligned_alloc(kAlignment, needed));
@@ -34,6 +35,7 @@ void SharedArena::clear(size_t bytes) {
   __asan_poison_memory_region(memory_, capacity_);
   given_ = bytes;
   pieces_.clear();
+  return grows;
 }
 
 void* SharedArena::take(int number, size_t offset, size_t bytes, std::string& why) {
@@ -74,6 +76,17 @@ std::string SharedArena::misplaced(const void* address, size_t bytes) const {
            std::to_string(i - 1) + " of shared memory, which has " + std::to_string(piece.bytes);
   }
   return "lies before the first piece of shared memory";
+}
+
+std::string SharedArena::describe(const void* address) const {
+  const auto* at = static_cast<const char*>(address);
+  for (size_t i = 0; i < pieces_.size(); ++i) {
+    const char* begin = place(pieces_[i].place);
+    if (at < begin || at >= begin + pieces_[i].bytes) continue;
+    return "byte " + std::to_string(at - begin) + " of piece " + std::to_string(i) +
+           " of shared memory";
+  }
+  return "global memory";
 }
 
 }  // namespace gamut::cuda::emulation

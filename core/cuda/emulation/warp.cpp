@@ -1,5 +1,7 @@
 #include "cuda/emulation/warp.h"
 
+#include "cuda/emulation/running.h"
+
 namespace gamut::cuda::emulation {
 namespace {
 
@@ -51,7 +53,7 @@ void complete_reduce(void* const (&operands)[kLanes]) {
 
 void sync_warp(unsigned mask, const Site& site) {
   check_mask("__syncwarp", mask, site);
-  converge("__syncwarp", [](void* const(&)[kLanes]) {}, nullptr, site);
+  converge("__syncwarp", [](void* const(&)[kLanes]) { running().synced(); }, nullptr, site);
 }
 
 uint64_t shuffle(const char* name, unsigned mask, uint64_t bits, int source, const Site& site) {

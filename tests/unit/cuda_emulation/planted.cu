@@ -14,11 +14,35 @@ __global__ void neighbours_kernel(float* out, const float* in, bool planted) {
 }
 
 __global__ void last_of_kernel(float* out, const float* in, bool planted) {
+  if (threadIdx.x > 0) return;
   if (planted) {
-    out[0] = in[threadIdx.x];
+    out[0] = in[blockIdx.x];
   } else {
-    atomicAdd(out, in[threadIdx.x]);
+    atomicAdd(out, in[blockIdx.x]);
   }
+}
+
+__global__ void sum_kernel(float* out, const float* in, bool planted) {
+  SharedMemory shared;
+  float* sum = shared.take<float>(1);
+  if (threadIdx.x == 0) *sum = 0;
+  __syncthreads();
+  if (planted) {
+    *sum += in[threadIdx.x];
+  } else {
+    atomicAdd(sum, in[threadIdx.x]);
+  }
+  __syncthreads();
+  out[threadIdx.x] = *sum;
+}
+
+// Through shared memory where `where` is null, else through global memory.
+__global__ void in_warps_kernel(float* out, const float* in, float* where, bool planted) {
+  SharedMemory shared;
+  float* values = where == nullptr ? shared.take<float>(static_cast<int>(blockDim.x)) : where;
+  values[threadIdx.x] = in[threadIdx.x];
+  if (!planted) __syncwarp();
+  out[threadIdx.x] = values[threadIdx.x ^ 1];
 }
 
 __global__ void copied_kernel(float* out, const float* in, bool planted) {
@@ -53,9 +77,10 @@ __global__ void beyond_kernel(float* out, Beyond where) {
   const int threads = static_cast<int>(blockDim.x), thread = static_cast<int>(threadIdx.x);
   float* first = shared.take<float>(threads);
   float* last = shared.take<float>(threads);
-  first[thread + (where == Beyond::first_piece ? 1 : 0)] = 1;
-  last[thread + (where == Beyond::last_piece ? 1 : 0)] = 2;
-  out[thread + (where == Beyond::global ? 1 : 0)] = first[thread] + last[thread];
+  const auto off = [&](Beyond there) { return where == there && thread == threads - 1 ? 1 : 0; };
+  first[thread + off(Beyond::first_piece)] = 1;
+  last[thread + off(Beyond::last_piece)] = 2;
+  out[thread + off(Beyond::global)] = 3;
 }
 
 __global__ void takes_more_kernel(float* out, bool planted) {
@@ -122,8 +147,18 @@ Status neighbours(float* out, const float* in, int threads, Fault fault) {
                 fault == Fault::planted);
 }
 
-Status last_of(float* out, const float* in, int threads, Fault fault) {
-  return launch(last_of_kernel, "last_of", {1, threads}, out, in, fault == Fault::planted);
+Status last_of(float* out, const float* in, int blocks, Fault fault) {
+  return launch(last_of_kernel, "last_of", {blocks, 32}, out, in, fault == Fault::planted);
+}
+
+Status sum(float* out, const float* in, int threads, Fault fault) {
+  return launch(sum_kernel, "sum", {1, threads, floats(1).bytes()}, out, in,
+                fault == Fault::planted);
+}
+
+Status in_warps(float* out, const float* in, float* where, int threads, Fault fault) {
+  return launch(in_warps_kernel, "in_warps", {1, threads, floats(threads).bytes()}, out, in, where,
+                fault == Fault::planted);
 }
 
 Status copied(float* out, const float* in, int threads, Fault fault) {

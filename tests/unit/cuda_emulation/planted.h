@@ -13,9 +13,14 @@ enum class Fault { none, planted };
 
 // out[i] = the neighbour's in[], through shared memory. Planted: no __syncthreads between.
 Status neighbours(float* out, const float* in, int threads, Fault fault);
-// out[0] = the sum of in[0 .. threads), by one atomicAdd a thread. Planted: the last thread's value
-// stands, for every thread stores its own.
-Status last_of(float* out, const float* in, int threads, Fault fault);
+// out[0] = the sum of in[0 .. blocks), by one atomicAdd a block. Planted: the last block's value
+// stands, for every block stores its own.
+Status last_of(float* out, const float* in, int blocks, Fault fault);
+// out[] = the sum of in[0 .. threads), by atomicAdd in shared memory. Planted: a plain +=.
+Status sum(float* out, const float* in, int threads, Fault fault);
+// out[i] = in[i ^ 1], through shared memory, or through `where` in global memory if it is not null.
+// Planted: no __syncwarp between.
+Status in_warps(float* out, const float* in, float* where, int threads, Fault fault);
 // out = in, 4 floats a thread, through copy_async16. Planted: no copy_async_wait.
 Status copied(float* out, const float* in, int threads, Fault fault);
 // Doubles each of two tiles that are copied to the same place in turn. Planted: the second copy
