@@ -232,6 +232,7 @@ __global__ void __launch_bounds__(kThreads) cross_entropy_kernel(Args a, int lan
   }
   if (!a.gradient) return;
   const float factor = is_id ? factor_of(a) : __int_as_float(0x7fffffff);
+  __syncwarp();  // all lanes have read the target's logit, in whose place a gradient may be written
   row.differentiate(normalizer, static_cast<int>(target), factor);
 }
 
