@@ -75,7 +75,7 @@ class ChunkGradients {
                             int column, int width) const {
     const int64_t whole = &from == &args_.d_output ? shape_.d_v : shape_.d_k;
     load_tile<kC>(tile, columns, row_of<E>(from, at_.chunk.first, head) + column, from.step_stride,
-                  at_.chunk.steps, width, is_aligned<E>(from, whole), thread(), kThreads);
+                  at_.chunk.steps, width, copy_bytes<E>(from, whole), thread(), kThreads);
   }
 
   // Columns of d_v from `first` on, for one value head, and its gates with the first of them.
@@ -265,20 +265,19 @@ class ChunkGradients {
   __device__ void finish_head(int head) {
     const DeltaRuleGate* const gates = memory_.gates + head % 2 * kC;
     float keys[2] = {};  // rowsum(dX . K K^T)
-    Sums pairs[kC / 16];
-    differentiate_products(gates, pairs, keys);
+    differentiate_products(gates, keys);
     store_row_sums(keys);
-    sum_rows_before(pairs);
+    sum_rows_before(d_scores_);
     __syncthreads();
-    sum_columns_below(pairs);
+    sum_columns_below(d_scores_);
     __syncthreads();
     if (warp_index() == 0) store_gates(head, gates[kC - 1]);
   }
 
   // From E = dO V'^T and F = -Z V'^T: dP = scale E . Gam, dX = F . Gam, and what each pair of steps
-  // adds to the gradient of every gate between them, dP . (Q K^T) + dX . (diag(beta) K K^T).
-  __device__ void differentiate_products(const DeltaRuleGate* gates, Sums (&pairs)[kC / 16],
-                                         float (&keys)[2]) {
+  // adds to the gradient of every gate between them, dP . (Q K^T) + dX . (diag(beta) K K^T), in the
+  // place of E.
+  __device__ void differentiate_products(const DeltaRuleGate* gates, float (&keys)[2]) {
     const auto scale = static_cast<float>(shape_.scale);
 #pragma unroll
     for (int tile = 0; tile < kC / 16; ++tile) {
@@ -292,7 +291,7 @@ class ChunkGradients {
         const float d_x = column < row ? -gam * d_solve_[tile][i] : 0.0F;
         const float d_x_keys = d_x * products[(kC / 4) * kThreads];
         keys[i / 2] += d_x_keys;
-        pairs[tile][i] = column < row ? d_p * products[0] + beta * d_x_keys : 0.0F;
+        d_scores_[tile][i] = column < row ? d_p * products[0] + beta * d_x_keys : 0.0F;
         all_d_scores_[tile][i] += d_p;
         all_d_solve_[tile][i] += beta * d_x;
       }

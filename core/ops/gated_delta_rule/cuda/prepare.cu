@@ -167,7 +167,7 @@ __device__ void write_inverse(const PrepareTiles<E, kC>& tiles, E* to) {
 
 template <class E, int kC>
 __global__ void __launch_bounds__(kThreads)
-    delta_rule_prepare_kernel(const DeltaRuleForward args, const bool aligned) {
+    delta_rule_prepare_kernel(const DeltaRuleForward args, const int bytes) {
   const auto& shape = args.shape;
   const int64_t head = blockIdx.x % shape.value_heads, slot = blockIdx.x / shape.value_heads;
   const Piece chunk = piece_of_slot(shape, kC, slot);
@@ -179,7 +179,7 @@ __global__ void __launch_bounds__(kThreads)
     const int64_t key_head = head / (shape.value_heads / shape.heads);
     const int width = static_cast<int>(shape.d_k);
     load_tile<kC>(tiles.keys, d_k, row_of<E>(args.k, chunk.first, key_head), args.k.step_stride,
-                  static_cast<int>(chunk.steps), width, aligned, threadIdx.x, kThreads);
+                  static_cast<int>(chunk.steps), width, bytes, threadIdx.x, kThreads);
     clear_columns<kC>(tiles.keys, d_k, width, threadIdx.x, kThreads);
     copy_async_commit();
   }
@@ -205,7 +205,7 @@ Status prepare(const DeltaRuleForward& args, Stream stream) {
   const Launch how{delta_rule_slots(shape) * shape.value_heads, kThreads,
                    PrepareTiles<E, kC>::bytes(d_k), stream};
   return launch(delta_rule_prepare_kernel<E, kC>, "delta_rule_prepare", how, args,
-                is_aligned<E>(args.k, shape.d_k));
+                copy_bytes<E>(args.k, shape.d_k));
 }
 
 }  // namespace

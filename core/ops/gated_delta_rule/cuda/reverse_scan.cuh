@@ -181,12 +181,12 @@ class ReverseScan {
       load_rows(stage.q, d_k_, args_.q, first, head_, 0, d_k, steps);
       load_rows(stage.d_o, columns_, args_.d_output, first, value_head_, column_,
                 left < columns_ ? left : columns_, steps);
-      load_tile<kC>(stage.scores, kC, static_cast<const E*>(args_.scores) + at * kC, kC, kC, kC,
-                    true, thread(), threads());
+      load_tile<kC>(stage.scores, kC, static_cast<const E*>(args_.scores) + at * kC, kC, kC, kC, 16,
+                    thread(), threads());
     }
     if (shape_.solve) {
       load_tile<kC>(stage.inverse, kC, static_cast<const E*>(args_.inverse) + at * kC, kC, kC, kC,
-                    true, thread(), threads());
+                    16, thread(), threads());
     }
     for (int i = thread(); i < kC; i += threads()) {
       copy_async16(stage.gates + i, args_.gates + at + i);
@@ -197,7 +197,7 @@ class ReverseScan {
   __device__ void load_rows(E* tile, int columns, const DeltaRuleRows& from, int64_t first,
                             int64_t head, int column, int width, int steps) const {
     load_tile<kC>(tile, columns, row_of<E>(from, first, head) + column, from.step_stride, steps,
-                  width, is_aligned<E>(from, width), thread(), threads());
+                  width, copy_bytes<E>(from, width), thread(), threads());
   }
 
   __device__ void set_factors(const DeltaRuleGate* gates) const {
@@ -280,6 +280,8 @@ class ReverseScan {
         }
         OperandA<E> x;
         operand_of_sums(x, errors[later / 8], errors[later / 8 + 1]);
+        // What the ones on the diagonal take is not rounded.
+        if (later == step) add_remainder(z[0], z[1], errors[later / 8], errors[later / 8 + 1], x);
         multiply_add_some<K::outer>(z, x, inverse, later, step, 16);
       }
       if (to) store_pair(to + step, kC, z[0], z[1]);

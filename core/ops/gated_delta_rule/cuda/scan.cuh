@@ -107,10 +107,10 @@ __device__ inline void load_chunk(const ScanStage<E, kC, kKeys>& stage, const Sc
   const auto& shape = args.shape;
   const int thread = threadIdx.x, threads = blockDim.x, d_k = static_cast<int>(shape.d_k);
   load_tile<kC>(stage.k, kKeys, row_of<E>(args.k, chunk.first, at.key_head), args.k.step_stride,
-                chunk.steps, d_k, call.k_aligned, thread, threads);
+                chunk.steps, d_k, call.k_bytes, thread, threads);
   if (args.output) {
     load_tile<kC>(stage.q, kKeys, row_of<E>(args.q, chunk.first, at.key_head), args.q.step_stride,
-                  chunk.steps, d_k, call.q_aligned, thread, threads);
+                  chunk.steps, d_k, call.q_bytes, thread, threads);
   }
   const int64_t place = chunk.slot * shape.value_heads + at.head;
   if (shape.solve) {
@@ -130,7 +130,7 @@ __device__ inline void load_chunk(const ScanStage<E, kC, kKeys>& stage, const Sc
   if (at.is_value) {
     const int left = static_cast<int>(shape.d_v) - at.column;
     load_tile<kC>(stage.v, kSlice, row_of<E>(args.v, chunk.first, at.head) + at.column,
-                  args.v.step_stride, chunk.steps, left < kSlice ? left : kSlice, call.v_aligned,
+                  args.v.step_stride, chunk.steps, left < kSlice ? left : kSlice, call.v_bytes,
                   lane_index(), kWarp);
   }
   copy_async_commit();
@@ -198,7 +198,7 @@ __device__ inline void store_output(const Sums (&output)[kTiles], E* values, int
                                     const ScanCall& call, const ScanPlace& at,
                                     const ScanChunk& chunk) {
   const auto& shape = call.args.shape;
-  constexpr int kStride = tile_stride(kSlice), kEach = 16 / sizeof(E);
+  constexpr int kStride = tile_stride(kSlice);
   E* tile = values + from * kStride;
   __syncwarp();  // the values have been read
 #pragma unroll
@@ -210,21 +210,9 @@ __device__ inline void store_output(const Sums (&output)[kTiles], E* values, int
   const int64_t step = shape.value_heads * shape.d_v;
   E* to = static_cast<E*>(call.args.output) + (chunk.first + from) * step + at.head * shape.d_v +
           at.column;
-  const int steps = chunk.steps - from, left = static_cast<int>(shape.d_v) - at.column;
-#pragma unroll 1
-  for (int i = lane_index(); i < kTiles * 8 * (kSlice / kEach); i += kWarp) {
-    const int row = i / (kSlice / kEach), column = i % (kSlice / kEach) * kEach;
-    if (row >= steps) return;
-    const E* element = tile + row * kStride + column;
-    E* place = to + row * step + column;
-    if (call.output_aligned) {
-      if (column < left)
-        *reinterpret_cast<uint4*>(place) = *reinterpret_cast<const uint4*>(element);
-      continue;
-    }
-#pragma unroll 1
-    for (int j = 0; j < kEach && column + j < left; ++j) place[j] = element[j];
-  }
+  store_tile<kTiles * 8>(tile, kSlice, to, step, chunk.steps - from,
+                         static_cast<int>(shape.d_v) - at.column, call.output_bytes, lane_index(),
+                         kWarp);
 }
 
 // O^T of the warp's columns, from the entering state and V': steps from tile kFirst on, as many as
@@ -316,7 +304,8 @@ __global__ void __launch_bounds__(kScanMaxWarps* kWarp, 1)
     __syncthreads();  // P and the factors are there
     if (is_active) advance(state, errors, tiles, stage, call, at, ScanChunk(at, kC, index));
   }
-  if (is_active) end_state(state, call, at);
+  // Found again, so that no register holds it through the loop.
+  if (is_active) end_state(state, call, ScanPlace(call, kC));
 }
 
 template <class E, int kC, int kKeys>

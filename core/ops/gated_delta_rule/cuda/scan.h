@@ -16,9 +16,9 @@ enum class ScanPass : int { whole, probe, runs };
 struct ScanCall {
   DeltaRuleForward args;
   ScanPass pass;
-  int64_t parts;  // sequences or slots of runs
-  int slices;     // blocks that share the columns of a part and head
-  bool q_aligned, k_aligned, v_aligned, output_aligned;  // rows lie at 16-byte addresses
+  int64_t parts;                                // sequences or slots of runs
+  int slices;                                   // blocks that share the columns of a part and head
+  int q_bytes, k_bytes, v_bytes, output_bytes;  // copied at a time
   Stream stream;
 };
 

@@ -37,9 +37,9 @@ __global__ void __launch_bounds__(kScoreThreads<kC>)
   if (chunk.index < 0) return;
   const int width = static_cast<int>(shape.d_k), thread = static_cast<int>(threadIdx.x);
   load_tile<kC>(q, columns, row_of<E>(args.q, chunk.first, head), args.q.step_stride, chunk.steps,
-                width, is_aligned<E>(args.q, width), thread, kThreads);
+                width, copy_bytes<E>(args.q, width), thread, kThreads);
   load_tile<kC>(k, columns, row_of<E>(args.k, chunk.first, head), args.k.step_stride, chunk.steps,
-                width, is_aligned<E>(args.k, width), thread, kThreads);
+                width, copy_bytes<E>(args.k, width), thread, kThreads);
   clear_columns<kC>(q, columns, width, thread, kThreads);
   clear_columns<kC>(k, columns, width, thread, kThreads);
   copy_async_commit();

@@ -21,6 +21,8 @@ struct Cost {
 // Stalls make a chain of dependent products that much longer than its instructions; barriers and
 // loads cost about so many instructions. Estimates, not measured.
 constexpr double kStall = 2, kPerChunk = 100;
+// Runs must promise to be that much faster than a whole sequence.
+constexpr double kCaution = 1.25;
 
 Cost chunk_cost(const DeltaRuleShape& shape, int warps, bool outputs) {
   const auto side = static_cast<double>(delta_rule_chunk(shape)) / 16;
@@ -126,10 +128,10 @@ Status launch_pass_of(ScanCall& call) {
   const auto& args = call.args;
   const auto& shape = args.shape;
   const DeltaRuleRows output{args.output, shape.value_heads * shape.d_v, shape.d_v};
-  call.q_aligned = is_aligned<E>(args.q, shape.d_k);
-  call.k_aligned = is_aligned<E>(args.k, shape.d_k);
-  call.v_aligned = is_aligned<E>(args.v, shape.d_v);
-  call.output_aligned = is_aligned<E>(output, shape.d_v);
+  call.q_bytes = copy_bytes<E>(args.q, shape.d_k);
+  call.k_bytes = copy_bytes<E>(args.k, shape.d_k);
+  call.v_bytes = copy_bytes<E>(args.v, shape.d_v);
+  call.output_bytes = copy_bytes<E>(output, shape.d_v);
   if constexpr (std::is_same_v<E, float>) return scan_float32(call);
   if constexpr (std::is_same_v<E, __half>) return scan_float16(call);
   if constexpr (std::is_same_v<E, __nv_bfloat16>) return scan_bfloat16(call);
@@ -137,7 +139,7 @@ Status launch_pass_of(ScanCall& call) {
 
 Status launch_pass(const DeltaRuleForward& args, ScanPass pass, Stream stream) {
   const auto& shape = args.shape;
-  ScanCall call{args, pass, shape.sequences, 0, false, false, false, false, stream};
+  ScanCall call{args, pass, shape.sequences, 0, 0, 0, 0, 0, stream};
   if (pass != ScanPass::whole) call.parts = delta_rule_run_slots(shape, args.plan.run);
   call.slices = static_cast<int>(slices_of(shape, args.plan.warps, pass == ScanPass::probe));
   if (pass == ScanPass::probe) {
@@ -171,10 +173,10 @@ DeltaRulePlan delta_rule_plan(const DeltaRuleShape& shape, int count) {
     if (scan_bytes(shape, warps) > kSharedLimit) break;
     consider(warps, 0, pass_time(shape, warps, longest, false, devices));
     for (int64_t run = 4; run * 3 <= longest; run *= 2) {
-      const double chain = static_cast<double>(longest / run) * delta_rule_padded(shape.d_k);
-      consider(warps, run,
-               pass_time(shape, warps, run, true, devices) + chain +
-                   pass_time(shape, warps, run, false, devices));
+      const auto chain = static_cast<double>(longest / run * delta_rule_padded(shape.d_k));
+      const double passes = pass_time(shape, warps, run, true, devices) +
+                            pass_time(shape, warps, run, false, devices);
+      consider(warps, run, kCaution * (passes + chain));
     }
   }
   return best;

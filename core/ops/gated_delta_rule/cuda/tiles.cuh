@@ -2,6 +2,8 @@
 // to shared memory, its gates, and products with triangular matrices.
 #pragma once
 
+#include <type_traits>
+
 #include "cuda/mma.cuh"
 #include "ops/gated_delta_rule/cuda/delta_rule.h"
 
@@ -67,12 +69,17 @@ constexpr int tile_stride(int columns) {
   return columns + kTilePad;
 }
 
-// Rows of a tensor whose every element is 16-byte aligned every 16 bytes.
+// The bytes by which rows of `width` elements can be copied: 16, 8 or 4, as all of them begin and
+// end at multiples of that; or one element.
 template <class E>
-__host__ __device__ inline bool is_aligned(const DeltaRuleRows& x, int64_t width) {
-  constexpr int64_t kVector = 16 / sizeof(E);
-  return (x.step_stride | x.head_stride | width) % kVector == 0 &&
-         reinterpret_cast<uintptr_t>(x.data) % 16 == 0;
+__host__ __device__ inline int copy_bytes(const DeltaRuleRows& x, int64_t width) {
+  const uint64_t places =
+      reinterpret_cast<uintptr_t>(x.data) |
+      static_cast<uint64_t>((x.step_stride | x.head_stride | width)) * sizeof(E);
+  for (int bytes = 16; bytes > 2; bytes /= 2) {
+    if (places % bytes == 0) return bytes;
+  }
+  return sizeof(E);
 }
 
 template <class E>
@@ -86,32 +93,77 @@ __device__ inline Rows<E> rows_of_tile(const E* tile, int columns) {
   return {tile, tile_stride(columns)};
 }
 
+template <int kBytes>
+using Bytes = std::integral_constant<int, kBytes>;
+
+template <int kBytes, class E>
+__device__ inline void copy_piece(E* to, const E* from, bool valid) {
+  if constexpr (kBytes == 16) copy_async16(to, from, valid);
+  if constexpr (kBytes == 8) copy_async8(to, from, valid);
+  if constexpr (kBytes == 4) copy_async4(to, from, valid);
+  if constexpr (kBytes == 2) *to = valid ? *from : static_cast<E>(0.0F);
+}
+
+template <int kRows, int kBytes, class E>
+__device__ inline void load_pieces(E* tile, int columns, const E* from, int64_t stride, int steps,
+                                   int width, int thread, int threads) {
+  constexpr int kEach = kBytes / sizeof(E);
+  const int pieces = columns / kEach;
+#pragma unroll 1
+  for (int i = thread; i < kRows * pieces; i += threads) {
+    const int row = i / pieces, column = i % pieces * kEach;
+    if (column >= width) continue;
+    const bool inside = row < steps;
+    copy_piece<kBytes>(tile + row * tile_stride(columns) + column,
+                       from + (inside ? row * stride + column : 0), inside);
+  }
+}
+
 // Copies rows [0, steps) of `width` elements into a tile of kRows rows, by threads `thread`,
-// `thread` + `threads`, ...; other rows become zero, other columns stay as they are. Aligned copies
-// are asynchronous: they join the thread's open group.
+// `thread` + `threads`, ...; other rows become zero, other columns stay as they are. Copies of 4
+// bytes and more are asynchronous: they join the thread's open group.
 template <int kRows, class E>
 __device__ inline void load_tile(E* tile, int columns, const E* from, int64_t stride, int steps,
-                                 int width, bool aligned, int thread, int threads) {
-  constexpr int kVector = 16 / sizeof(E);
-  const int vectors = columns / kVector;
-  if (aligned) {
+                                 int width, int bytes, int thread, int threads) {
+  const auto load = [&](auto piece) {
+    load_pieces<kRows, decltype(piece)::value>(tile, columns, from, stride, steps, width, thread,
+                                               threads);
+  };
+  if (bytes == 16) return load(Bytes<16>());
+  if (bytes == 8) return load(Bytes<8>());
+  if (bytes == 4) return load(Bytes<4>());
+  if constexpr (sizeof(E) == 2) load(Bytes<2>());
+}
+
+// The contrary: rows [0, steps) of `width` elements from a tile to memory.
+template <int kRows, int kBytes, class E>
+__device__ inline void store_pieces(const E* tile, int columns, E* to, int64_t stride, int steps,
+                                    int width, int thread, int threads) {
+  using Piece = std::conditional_t<
+      kBytes == 16, uint4,
+      std::conditional_t<kBytes == 8, uint2, std::conditional_t<kBytes == 4, uint32_t, E>>>;
+  constexpr int kEach = kBytes / sizeof(E);
+  const int pieces = columns / kEach;
 #pragma unroll 1
-    for (int i = thread; i < kRows * vectors; i += threads) {
-      const int row = i / vectors, column = i % vectors * kVector;
-      if (column >= width) continue;
-      const bool inside = row < steps;
-      copy_async16(tile + row * tile_stride(columns) + column,
-                   from + (inside ? row * stride + column : 0), inside);
-    }
-    return;
+  for (int i = thread; i < kRows * pieces; i += threads) {
+    const int row = i / pieces, column = i % pieces * kEach;
+    if (row >= steps || column >= width) continue;
+    *reinterpret_cast<Piece*>(to + row * stride + column) =
+        *reinterpret_cast<const Piece*>(tile + row * tile_stride(columns) + column);
   }
-#pragma unroll 1
-  for (int i = thread; i < kRows * columns; i += threads) {
-    const int row = i / columns, column = i % columns;
-    if (column >= width) continue;
-    tile[row * tile_stride(columns) + column] =
-        row < steps ? from[row * stride + column] : static_cast<E>(0.0F);
-  }
+}
+
+template <int kRows, class E>
+__device__ inline void store_tile(const E* tile, int columns, E* to, int64_t stride, int steps,
+                                  int width, int bytes, int thread, int threads) {
+  const auto store = [&](auto piece) {
+    store_pieces<kRows, decltype(piece)::value>(tile, columns, to, stride, steps, width, thread,
+                                                threads);
+  };
+  if (bytes == 16) return store(Bytes<16>());
+  if (bytes == 8) return store(Bytes<8>());
+  if (bytes == 4) return store(Bytes<4>());
+  if constexpr (sizeof(E) == 2) store(Bytes<2>());
 }
 
 // Zero in the columns from `width` on, which load_tile leaves as they are.
