@@ -20,8 +20,12 @@ namespace {
 
 using c10::impl::VirtualGuardImpl;
 
+// Has LibTorch set up what it has of the devices, which else the first tensor does.
 void require_device() {
-  if (at::hasCUDA()) return;
+  if (at::hasCUDA()) {
+    at::globalContext().lazyInitDevice(c10::kCUDA);
+    return;
+  }
   std::string why;
   if (const cuda::TorchTable* table = torch_cuda(&why)) {
     char reason[512];
@@ -202,7 +206,8 @@ int new_graph(lua_State* L) {
   return 1;
 }
 
-// pool() -> integer: memory that graphs share which are replayed in the order of their recording
+// pool() -> integer: memory that graphs share which are replayed in the order of their recording;
+// it is gone with the last of them
 int new_pool(lua_State* L) {
   lua_pushinteger(L, static_cast<lua_Integer>(table().new_pool()));
   return 1;

@@ -1,4 +1,5 @@
 // torch.so: graphs and descriptions of devices by LibTorch's CUDA headers.
+#include <ATen/core/CachingHostAllocator.h>
 #include <ATen/cuda/CUDAGeneratorImpl.h>
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDACachingAllocator.h>
@@ -21,10 +22,11 @@ namespace gamut::cuda {
 struct Graph final : public at::cuda::CUDAGraph {
   void record(at::cuda::MempoolId_t pool, void (*body)(void*), void* context) {
     TORCH_CHECK(!capture_ended_, "this graph is recorded already");
-    capture_begin(pool);
-    // The guard's destructor takes back whatever ended early: also Lua's errors, which are no
+    // The guard's destructor takes back whatever ended early: also by Lua's errors, which are no
     // std::exception.
     Recording recording{*this};
+    capture_begin(pool);
+    recording.has_begun = true;
     body(context);
     capture_end();
     recording.is_complete = true;
@@ -33,27 +35,43 @@ struct Graph final : public at::cuda::CUDAGraph {
  private:
   struct Recording {
     Graph& graph;
-    bool is_complete = false;
+    bool has_begun = false, is_complete = false;
     ~Recording() {
-      if (!is_complete) graph.abandon();
+      if (!is_complete) graph.abandon(has_begun);
     }
   };
 
-  // Undoes capture_begin, from wherever it was left.
-  void abandon() noexcept {
+  // Undoes a recording from wherever it was left; `has_begun`: capture_begin came to its end.
+  void abandon(bool has_begun) noexcept {
     end_stream_capture();
-    try {
-      c10::cuda::CUDACachingAllocator::endAllocateToPool(capture_dev_, mempool_id_);
-    } catch (const std::exception&) {  // capture_end came as far as that
-    }
+    auto* const host = at::getHostAllocator(at::kCUDA);
+    // Both allocators give memory of the pool from capture_begin to capture_end; once that ended,
+    // reset gives the pool back.
+    const bool holds_pool = has_begun && !capture_ended_;
+    const bool device_holds =
+        succeeds([&] {
+          c10::cuda::CUDACachingAllocator::endAllocateToPool(capture_dev_, mempool_id_);
+        }) ||
+        holds_pool;
+    const bool host_holds =
+        succeeds([&] { host->end_allocate_to_pool(mempool_id_); }) || holds_pool;
     // Else the next random numbers are refused as drawn inside of a recording.
     for (auto& entry : captured_generator_states_) entry.first->capturing_ = false;
-    const bool owns_pool = !capture_ended_;  // else LibTorch's reset gives it back
-    try {
+    const bool is_clean = succeeds([&] {
       reset();
-      if (owns_pool) c10::cuda::CUDACachingAllocator::releasePool(capture_dev_, mempool_id_);
-    } catch (const std::exception& error) {
-      TORCH_WARN("A recording that failed keeps some memory: ", error.what());
+      if (device_holds) c10::cuda::CUDACachingAllocator::releasePool(capture_dev_, mempool_id_);
+      if (host_holds) host->release_pool(mempool_id_);
+    });
+    if (!is_clean) TORCH_WARN("A recording that failed keeps some of its memory.");
+  }
+
+  template <class Action>
+  static bool succeeds(Action action) noexcept {
+    try {
+      action();
+      return true;
+    } catch (const std::exception&) {
+      return false;
     }
   }
 

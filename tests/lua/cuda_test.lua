@@ -53,9 +53,9 @@ test("events time what lies between them", function()
 end)
 
 native.use_own_stream()
-local pool = native.pool()
 
 test("a replay computes what was recorded, from what its inputs hold then", function()
+  local pool = native.pool()
   local x, graph = gamut.ones({3}, {device = "cuda"}), native.graph()
   local y = graph:record(pool, function()
     is_true(cuda.is_recording())
@@ -71,6 +71,7 @@ test("a replay computes what was recorded, from what its inputs hold then", func
 end)
 
 test("random numbers go on through replays as without them", function()
+  local pool = native.pool()
   gamut.manual_seed(4)
   local plain = {}
   for i = 1, 3 do plain[i] = gamut.rand({5}, {device = "cuda"}):cpu() end
@@ -85,6 +86,7 @@ test("random numbers go on through replays as without them", function()
 end)
 
 test("what cannot be recorded is an error, and everything works after it", function()
+  local pool = native.pool()
   local x = gamut.ones({4}, {device = "cuda"})
   local kept = native.graph()
   local drawn = kept:record(pool, function() return gamut.rand({4}, {device = "cuda"}) end)
@@ -109,7 +111,7 @@ test("what cannot be recorded is an error, and everything works after it", funct
 end)
 
 test("gradients and an optimizer's step are recorded", function()
-  local results = {}
+  local results, pool = {}, native.pool()
   for i, recorded in ipairs{false, true} do
     gamut.manual_seed(2)
     local model = gamut.nn.list{gamut.nn.Linear(8, 16), gamut.nn.Linear(16, 4)}

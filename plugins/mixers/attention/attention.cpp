@@ -178,9 +178,10 @@ double Attention::weight_dropout(const MixerContext& context) const {
   return context.training ? attn_dropout_ : 0;
 }
 
-// int64 [time], or [batch, time] where rows differ.
+// int64 [time], or [batch, time] where rows differ. Where all rows are alike they are made on the
+// device, so that nothing waits for them and a step can be recorded.
 Tensor Attention::positions(const std::vector<int64_t>& read, const Documents& documents,
-                            const MixerContext& context) const {
+                            const MixerContext& context, at::Device device) const {
   const int64_t time = documents.time();
   if (context.positions.defined()) {
     GAMUT_CHECK(context.positions.dim() == 1 && context.positions.size(0) == time &&
@@ -190,7 +191,7 @@ Tensor Attention::positions(const std::vector<int64_t>& read, const Documents& d
     return context.positions;
   }
   if (!documents.packed() && all_equal(read)) {
-    return at::arange(read[0], read[0] + time, at::kLong);
+    return at::arange(read[0], read[0] + time, at::TensorOptions(at::kLong).device(device));
   }
   const auto steps = at::arange(time, at::kLong), done = at::tensor(read, at::kLong).unsqueeze(1);
   if (!documents.packed()) return done + steps;
@@ -271,7 +272,8 @@ Tensor Attention::forward(const Tensor& x, MixerContext& context) {
   const Documents documents(context.cu_seqlens, x.size(0), x.size(1));
   const auto read = steps_read(context.state, x.size(0));
   const auto angle_type = x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-  const auto angles = angles_of(positions(read, documents, context), rope_, angle_type, x.device());
+  const auto angles =
+      angles_of(positions(read, documents, context, x.device()), rope_, angle_type, x.device());
   const auto q = positioned(heads_of(x, q_, heads_), q_norm_, q_gain_, angles).transpose(1, 2);
   const Keys now = {
       positioned(heads_of(x, k_, kv_heads_), k_norm_, Tensor(), angles).transpose(1, 2),

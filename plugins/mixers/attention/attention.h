@@ -60,7 +60,7 @@ class Attention final : public Mixer, public MemoryReader, public WeightImport {
 
   // Self-attention.
   at::Tensor positions(const std::vector<int64_t>& read, const Documents& documents,
-                       const MixerContext& context) const;
+                       const MixerContext& context, at::Device device) const;
   AllKeys with_cached(const Keys& now, const std::vector<int64_t>& read, State& state) const;
   AllKeys with_ring(const Keys& now, const std::vector<int64_t>& read, State& state) const;
   void advance(State& state, std::vector<int64_t> read, const Documents& documents) const;

@@ -65,7 +65,7 @@ Attention::Memories Attention::memories_of(const EncoderMemory& memory, const Te
               m.scalar_type(), " on ", m.device(), " and x is ", x.scalar_type(), " on ",
               x.device(), "; convert one of them");
   const auto none =
-      angles_of(at::arange(m.size(1), at::kLong), rope_,
+      angles_of(at::arange(m.size(1), m.options().dtype(at::kLong)), rope_,
                 m.scalar_type() == at::kDouble ? at::kDouble : at::kFloat, m.device());
   const auto k = positioned(heads_of(m, k_, kv_heads_), k_norm_, Tensor(), none);
   const auto chosen = entries_of(documents, context.cu_seqlens);
@@ -107,7 +107,7 @@ Tensor Attention::attend_memory(const Tensor& x, const EncoderMemory* memory,
                 memory->values.sizes(), ", is given; make a new state for it");
   }
   const auto none =
-      angles_of(at::arange(x.size(1), at::kLong), rope_,
+      angles_of(at::arange(x.size(1), x.options().dtype(at::kLong)), rope_,
                 x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat, x.device());
   const auto q = positioned(heads_of(x, q_, heads_), q_norm_, q_gain_, none).transpose(1, 2);
   if (state) {

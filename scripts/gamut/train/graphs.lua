@@ -245,7 +245,7 @@ function Graphs:recorded_graph(fn)
   local graph = graphs.device.graph()
   local ok, result = pcall(function() return graph:record(self.pool, fn) end)
   if ok then return graph, result end
-  return nil, (tostring(result):gsub("%s+$", ""))
+  return nil, tostring(result):match "^[^\n]*" -- what follows is LibTorch's advice on debugging
 end
 
 local function is_power_of_two(n) return n & (n - 1) == 0 end
