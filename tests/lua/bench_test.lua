@@ -173,6 +173,18 @@ testing.test("where two times cross, in words", function()
   testing.equal(crossing.text({ points[1] }, "attention", "the hybrid"), "attention is faster from 8192 to 8192 tokens")
 end)
 
+testing.test("attention and the delta rule cross where their cases say so", function()
+  local function result(name, T, forward)
+    return { operator = name, label = "crossing", shape = { T = T }, forward = { median = forward } }
+  end
+  local lines = crossing.verdicts {
+    result("sdpa", 1024, 1.0), result("gated_delta_rule", 1024, 2.0),
+    result("sdpa", 4096, 4.0), result("gated_delta_rule", 4096, 2.0), result("sdpa", 8192, 8.0),
+  }
+  testing.equal(#lines, 1)
+  testing.is_true(lines[1]:find "^Crossing, forward.*from about 2048 tokens on the delta rule is the faster", lines[1])
+end)
+
 -- A small model with both optimizers.
 local function small_step()
   gamut.manual_seed(1)

@@ -28,7 +28,7 @@ local SETTINGS = {
 
 -- Name and width; lines appear as they are measured, so widths are fixed, and what is wider moves the others.
 local function columns_of(on_gpu)
-  local columns = { { "operator", -20 }, { "shape", -44 }, { "forward", 9 }, { "+-", 4 } }
+  local columns = { { "operator", -22 }, { "shape", -44 }, { "forward", 9 }, { "+-", 4 } }
   local function add_floor()
     for _, name in ipairs { "bytes", "arith" } do columns[#columns + 1] = { name, 8 } end
     if not on_gpu then columns[#columns + 1] = { "exps", 8 } end
