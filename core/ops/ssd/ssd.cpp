@@ -9,8 +9,10 @@
 
 #include <atomic>
 
+#include "cuda/kernels.h"
 #include "ops/double_backward.h"
 #include "ops/rows.h"
+#include "ops/ssd/device.h"
 #include "ops/ssd/kernel.h"
 
 namespace gamut::ops {
@@ -249,8 +251,9 @@ void check_per_head(const char* name, const std::optional<Tensor>& t, int64_t he
 void check_sequences(const Tensor& x, const Tensor& dt, const Tensor& B, const Tensor& C) {
   GAMUT_CHECK(x.dim() == 4 && x.numel() > 0,
               "ssd: x must be [batch, time, heads, head_dim], none of them 0, not ", x.sizes());
-  GAMUT_CHECK(has_element(x.scalar_type()), "ssd: x must be float32, bfloat16 or float64, not ",
-              x.scalar_type());
+  const bool on_device = !x.device().is_cpu() || cuda::kernels_for(x.device());
+  GAMUT_CHECK(has_element(x.scalar_type()) || (on_device && x.scalar_type() == at::kHalf),
+              "ssd: x must be float32, bfloat16 or float64 on the CPU, not ", x.scalar_type());
   GAMUT_CHECK(dt.sizes() == x.sizes().slice(0, 3),
               "ssd: dt must be [batch, time, heads] = ", x.sizes().slice(0, 3), " as x; it is ",
               dt.sizes());
@@ -292,7 +295,8 @@ std::tuple<Tensor, Tensor> ssd(const Tensor& x, const Tensor& dt, const Tensor& 
   check_per_head("dt_bias", dt_bias, x.size(2));
   GAMUT_CHECK(chunk_size >= 0 && chunk_size <= kSsdMaxChunk, "ssd: chunk_size = ", chunk_size,
               " must be 1 to ", kSsdMaxChunk, ", or 0 for one that is chosen");
-  if (!x.device().is_cpu()) {
+  const bool on_device = ssd_has_kernels(x, dt, B, C, or_undefined(initial_state));
+  if (!on_device && !x.device().is_cpu()) {
     // Autocast would round the products of the state.
     const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
     return ssd_composed(x, dt, A, B, C, D, dt_bias, dt_softplus, initial_state, cu_seqlens,
@@ -311,6 +315,11 @@ std::tuple<Tensor, Tensor> ssd(const Tensor& x, const Tensor& dt, const Tensor& 
                   or_undefined(cu_seqlens),
                   chunk_size > 0 ? chunk_size : kChunk};
   check_state(in);
+  if (on_device) {
+    return ssd_on_device({in.c, in.b, in.x, in.g, in.dt, in.initial_state,
+                          in.documents().cu_seqlens(), /*scale=*/1.0},
+                         in.d);
+  }
   if (!needs_gradient(in)) {
     const auto out = run_forward(in, /*keep_states=*/false);
     return {out.y, out.final_state};
