@@ -5,8 +5,8 @@
 #
 # Needs the program (GAMUT=/path/to/gamut names another than the one this file came with) and a LibTorch with CUDA
 # (GAMUT_LIBTORCH=/path/to/torch), nothing else. A part that fails, or that the machine has no tool for, is told at the
-# end, and the others go on. --rehearse runs the same commands on the CPU at tiny sizes. PART_TIMEOUT=seconds ends a part
-# (default 900).
+# end, and the others go on; a later call with the same folder adds to it. --rehearse runs the same commands on the CPU
+# at tiny sizes. PART_TIMEOUT=SECONDS ends a part (default 900), SANITIZER_TIMEOUT=SECONDS one of its tools (240).
 set -uo pipefail
 
 parts=(facts parity sanitizer kernels fla steps)
@@ -39,6 +39,8 @@ find_program() {
   return 1
 }
 gamut=$(find_program) || exit 1
+# Threads that wait at a barrier sleep soon.
+[ -n "${OMP_WAIT_POLICY:-}" ] || export GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-2000}"
 mkdir -p "$out" || exit 1
 out=$(cd -- "$out" && pwd)
 touch "$out/parts.txt"
@@ -120,10 +122,10 @@ part_steps() {
 # --- The run ---------------------------------------------------------------------------------------------------------
 
 run_part() {
-  local began=$SECONDS code said
+  local began=$SECONDS code said script
   echo "=== $1"
-  timeout "${PART_TIMEOUT:-900}" bash -c "$(declare -p here out device gamut); $(declare -f sizes "part_$1"); part_$1" 2>&1 |
-    tee "$out/$1.txt"
+  script="$(declare -p here out device gamut); $(declare -f sizes "part_$1"); part_$1"
+  timeout "${PART_TIMEOUT:-900}" bash -c "$script" 2>&1 | tee "$out/$1.txt"
   code=${PIPESTATUS[0]}
   case $code in
     0) said="done" ;;

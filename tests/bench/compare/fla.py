@@ -86,7 +86,8 @@ def main():
         entry = {"label": case["label"], "shape": case["shape"], "title": case["title"]}
         try:
             entry.update(time_shape(chunk_gated_delta_rule, case["shape"], DTYPES[asked["dtype"]]))
-            print("{label} {title}: forward {forward_ms:.4f} ms, backward {backward_ms:.4f} ms".format(**entry), flush=True)
+            figures = "forward {forward_ms:.4f} ms, backward {backward_ms:.4f} ms".format(**entry)
+            print(f"{entry['label']} {entry['title']}: {figures}", flush=True)
         except Exception as error:  # a shape that it does not take, or a compiler that fails, is a finding
             entry["failure"] = f"{type(error).__name__}: {error}".splitlines()[0][:200]
             print(f"{entry['label']} {entry['title']}: {entry['failure']}", flush=True)
