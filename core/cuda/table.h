@@ -17,6 +17,7 @@
 #include "ops/gated_delta_rule/cuda/step.h"
 #include "ops/norm/cuda/norm.h"
 #include "ops/rope/cuda/rope.h"
+#include "ops/scaled_sum/cuda/scaled_sum.h"
 
 // One line each, by the alphabet.
 // clang-format off
@@ -36,7 +37,9 @@
   X(norm_backward) \
   X(norm_forward) \
   X(rope_backward) \
-  X(rope_forward)
+  X(rope_forward) \
+  X(scaled_sum_backward) \
+  X(scaled_sum_forward)
 // clang-format on
 
 namespace gamut::cuda {

@@ -14,6 +14,7 @@
 #include "ops/newton_schulz/newton_schulz.h"
 #include "ops/norm/norm.h"
 #include "ops/rope/rope.h"
+#include "ops/scaled_sum/scaled_sum.h"
 #include "ops/selective_scan/selective_scan.h"
 #include "ops/simd/exp_rate.h"
 #include "ops/ssd/ssd.h"
@@ -125,6 +126,10 @@ TORCH_LIBRARY_FRAGMENT(gamut, library) {
       "rope_reference(Tensor x, Tensor cos, Tensor sin, *, bool interleaved=False, "
       "Tensor? weight=None, float? eps=None, Tensor? gain=None) -> Tensor",
       rope_reference);
+  library.def("scaled_sum(Tensor x, Tensor y, Tensor? a=None, Tensor? b=None) -> Tensor",
+              scaled_sum);
+  library.def("scaled_sum_reference(Tensor x, Tensor y, Tensor? a=None, Tensor? b=None) -> Tensor",
+              scaled_sum_reference);
   library.def(
       "selective_scan(Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, *, Tensor? D=None, "
       "Tensor? z=None, Tensor? delta_bias=None, bool delta_softplus=False, "
