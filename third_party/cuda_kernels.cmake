@@ -39,6 +39,7 @@ function(gamut_cuda_kernels name)
   target_link_options(${name} PRIVATE LINKER:-z,defs LINKER:--as-needed)
   set_target_properties(${name} PROPERTIES
     LINKER_LANGUAGE CXX PREFIX "" OUTPUT_NAME kernels
+    GAMUT_OBJECTS "${objects}"
     LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/lib/gamut/cuda"
     # libcudart is the one that LibTorch has already opened.
     INSTALL_RPATH "")

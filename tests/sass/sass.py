@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """What nvcc made of the kernels: registers, spills, tensor-core instructions, as a table; and a check of it.
 
-    sass.py CUOBJDUMP KERNELS_SO [--arch sm_90a] [--all] [--needs 80 90a 100]
+    sass.py CUOBJDUMP FILE... [--arch sm_90a] [--all] [--needs 80 90a 100]
+
+FILE is an object that nvcc wrote, NAME.cu.o, or kernels.so, whose kernels do not tell the source that they are from.
 
 A line stands for all instances of a kernel and shows the worst of each column; with --all each instance has its own.
   registers  of a thread            stack  bytes of local memory of a thread
@@ -13,7 +15,7 @@ tensor-core instruction; and where a source lacks machine code for an architectu
 """
 
 import argparse
-import collections
+import concurrent.futures
 import dataclasses
 import os
 import re
@@ -24,11 +26,8 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from loops import loops  # noqa: E402 (beside this file)
 
-# Kernels whose arithmetic is products of matrices: (source, kernel), both as regular expressions.
-NEEDS_MMA = [
-    (r"gated_delta_rule/", r"prepare|forward|scan|output|backward"),
-]
-NO_MMA = r"decode|step|cumsum|gather|reduce|merge"
+# Kernels whose arithmetic is products of matrices.
+NEEDS_MMA = re.compile(r"gated_delta_rule/.*(prepare|scan|chain|scores|gradients)_kernel|newton_schulz/.*product")
 MMA = re.compile(r"\b(HMMA|QMMA|IMMA|HGMMA|QGMMA|UTCHMMA|UTCQMMA)\b")
 LOCAL = re.compile(r"\b(LDL|STL)\b")
 INSTRUCTION = re.compile(r"^\s*/\*([0-9a-f]{4,})\*/\s+(.*?)\s*;")
@@ -56,22 +55,20 @@ class Row:
     local_in_main_loops: int = 0
 
 
-def dump(cuobjdump, library, *what):
+def dump(cuobjdump, path, *what):
     # cuobjdump calls nvdisasm, which lies beside it.
     environment = dict(os.environ, PATH=os.path.dirname(os.path.abspath(cuobjdump)) + ":" + os.environ["PATH"])
-    result = subprocess.run([cuobjdump, *what, library], env=environment, capture_output=True, text=True)
+    result = subprocess.run([cuobjdump, *what, path], env=environment, capture_output=True, text=True)
     if result.returncode != 0:
-        sys.exit(f"{cuobjdump} {' '.join(what)}: {result.stderr.strip()}")
+        sys.exit(f"{cuobjdump} {' '.join(what)} {path}: {result.stderr.strip()}")
     return result.stdout
 
 
-def read_code(listing):
+def read_code(listing, source):
     """The kernels of `cuobjdump -sass`, by mangled name."""
-    kernels, source, kernel = {}, "", None
+    kernels, kernel = {}, None
     for line in listing.splitlines():
-        if match := re.match(r"identifier = (.*)", line):
-            source = match[1].split("/core/", 1)[-1]
-        elif match := re.match(r"\s*Function : (\S+)", line):
+        if match := re.match(r"\s*Function : (\S+)", line):
             kernel = kernels[match[1]] = Kernel(source, match[1])
         elif kernel and (match := INSTRUCTION.match(line)):
             kernel.instructions.append((int(match[1], 16), match[2]))
@@ -128,13 +125,20 @@ def fold(rows):
 def complaints(row):
     if row.local_in_main_loops:
         yield f"{row.local_in_main_loops} accesses of local memory within main loops"
-    needs = any(re.search(source, row.source) and re.search(kernel, row.name) for source, kernel in NEEDS_MMA)
-    if needs and not re.search(NO_MMA, row.name) and row.mma == 0:
+    if NEEDS_MMA.search(f"{row.source}/{row.name}") and row.mma == 0:
         yield "no tensor-core instruction"
 
 
+def read_file(cuobjdump, path, arch):
+    """A row for each kernel of a file, and what `cuobjdump --list-elf --list-ptx` says of it."""
+    source = re.sub(r"^.*/kernels/|\.o$", "", path)
+    kernels = read_code(dump(cuobjdump, path, "-sass", "-arch", arch), source)
+    read_resources(dump(cuobjdump, path, "--dump-resource-usage", "-arch", arch), kernels)
+    return [measure(kernel) for kernel in kernels.values()], dump(cuobjdump, path, "--list-elf", "--list-ptx")
+
+
 def missing_code(listing, needs):
-    """What sources lack, by `cuobjdump --list-elf --list-ptx`: (source, architecture) in words."""
+    """What sources lack, by `cuobjdump --list-elf --list-ptx`, in words."""
     found = set(re.findall(r"file +\d+: (\S+)\.sm_(\w+)\.(cubin|ptx)", listing))
     wanted = [(arch, "cubin") for arch in needs] + [(arch, "ptx") for arch in needs[-1:]]
     for source in sorted({source for source, _, _ in found}):
@@ -154,24 +158,24 @@ def table(rows):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("cuobjdump")
-    parser.add_argument("library")
+    parser.add_argument("files", nargs="+", metavar="FILE")
     parser.add_argument("--arch", default="sm_90a")
     parser.add_argument("--all", action="store_true", help="a line for each instance")
     parser.add_argument("--needs", nargs="+", default=[], help="architectures that every source must be compiled for")
     asked = parser.parse_args()
 
-    kernels = read_code(dump(asked.cuobjdump, asked.library, "-sass", "-arch", asked.arch))
-    read_resources(dump(asked.cuobjdump, asked.library, "--dump-resource-usage", "-arch", asked.arch), kernels)
-    if not kernels:
-        sys.exit(f"{asked.library} has no kernel for {asked.arch}")
-    rows = [measure(kernel) for kernel in kernels.values()]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        read = list(pool.map(lambda path: read_file(asked.cuobjdump, path, asked.arch), asked.files))
+    rows = [row for found, _ in read for row in found]
+    if not rows:
+        sys.exit(f"no kernel for {asked.arch} in {' '.join(asked.files)}")
     for row, name in zip(rows, plain_names([row.name for row in rows])):
         row.name = name
     rows.sort(key=lambda row: (row.source, row.name))
-    print(f"{asked.library}, {asked.arch}\n")
+    print(f"{asked.arch}\n")
     print(table(rows if asked.all else fold(rows)))
     found = [f"{row.source}: {row.name}: {words}" for row in rows for words in complaints(row)]
-    found += missing_code(dump(asked.cuobjdump, asked.library, "--list-elf", "--list-ptx"), asked.needs)
+    found += [words for _, listing in read for words in missing_code(listing, asked.needs)]
     for words in found:
         print(f"FAILED: {words}")
     sys.exit(bool(found))
