@@ -9,7 +9,7 @@ A line stands for all instances of a kernel and shows the worst of each column; 
   registers  of a thread            stack  bytes of local memory of a thread
   mma        tensor-core instructions in the code, and of them within loops
   local      loads and stores of local memory (spills, and arrays that are not in registers) in the code, and
-             within main loops: loops that hold tensor-core instructions, all loops of kernels that have none
+             within main loops: loops that hold tensor-core instructions, the innermost ones of kernels that have none
 Fails (status 1) where a main loop touches local memory; where a kernel that is made of products (NEEDS_MMA) has no
 tensor-core instruction; and where a source lacks machine code for an architecture of --needs, or PTX for the last one.
 """
@@ -89,7 +89,8 @@ def measure(kernel):
     products = {address for address, text in kernel.instructions if MMA.search(text)}
     local = {address for address, text in kernel.instructions if LOCAL.search(text)}
     found = loops(kernel.instructions)
-    main = [body for body in found if body & products] if products else found
+    innermost = [body for body in found if not any(other < body for other in found)]
+    main = [body for body in found if body & products] if products else innermost
     row.mma, row.mma_in_loops = len(products), len(products.intersection(set().union(*found)))
     row.local, row.local_in_main_loops = len(local), len(local.intersection(set().union(*main)))
     return row

@@ -76,6 +76,14 @@ class Spills(unittest.TestCase):
         row = row_of(code("MOV R0, RZ", FILL, "@P0 BRA 0x10"), "norm")
         self.assertEqual(row.local_in_main_loops, 1)
 
+    def test_around_the_innermost_loop_do_not_where_there_are_no_products(self):
+        row = row_of(code(FILL, "IADD3 R2, R2, 0x1, RZ", "@P0 BRA 0x10", "@P1 BRA 0x0"), "norm")
+        self.assertEqual((row.local, row.local_in_main_loops), (1, 0))
+
+    def test_around_the_innermost_loop_count_where_there_are_products(self):
+        row = row_of(code(FILL, PRODUCT, "@P0 BRA 0x10", "@P1 BRA 0x0"))
+        self.assertEqual((row.local, row.local_in_main_loops), (1, 1))
+
     def test_of_a_loop_without_products_do_not_beside_a_main_loop(self):
         row = row_of(code(FILL, "@P0 BRA 0x0", PRODUCT, "@P0 BRA 0x20"))
         self.assertEqual((row.local, row.local_in_main_loops), (1, 0))
