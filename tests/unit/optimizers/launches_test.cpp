@@ -35,7 +35,8 @@ int64_t launches_of_step(const std::string& plugin, const NamedTensors& weights,
 
 TEST(Launches, OfAMuonStepAroundItsIteration) {
   std::string text;
-  const OptionMap options = {{"ns_dtype", std::string("float32")}, {"weight_decay", 0.1}};
+  const OptionMap options = {
+      {"ns_dtype", std::string("float32")}, {"weight_decay", 0.1}, {"ns_steps", int64_t{1}}};
   EXPECT_EQ(launches_of_step("muon", matrices(9), options, text), 9) << text;
   EXPECT_EQ(launches_of_step("muon", matrices(1), options, text), 9) << text;
 }
