@@ -165,7 +165,8 @@ __device__ inline void score(const ScanStage<E, kC, kKeys>& stage, float scale, 
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         const int row = at.row * 16 + sum_row(i), j = column + i % 2;
-        sums[tile][i] *= j <= row ? scale * decay_between(stage.gates[row], stage.gates[j]) : 0.0F;
+        const float decay = scale * decay_between(stage.gates[row], stage.gates[j]);
+        sums[tile][i] = j <= row ? sums[tile][i] * decay : 0.0F;
       }
       E* to = scores + (at.row * 16 + sum_row(0)) * tile_stride(kC) + column;
       store2<E>(to, sums[tile][0], sums[tile][1]);
