@@ -50,7 +50,9 @@ class Gdn final : public RecurrentMixer, public WeightImport {
   void check_input(const at::Tensor& x, const State* state) const;
   at::ScalarType compute_dtype() const;
   at::Tensor convolve(const at::Tensor& x, const at::Tensor& weight, const char* state_name,
-                      const Documents& documents, State* state) const;
+                      const Documents& documents, State* state, bool is_normed) const;
+  at::Tensor convolve_heads(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& norm,
+                            const char* state_name, const Documents& documents, State* state) const;
   at::Tensor normalize_heads(const at::Tensor& x, const at::Tensor& weight) const;
   at::Tensor log_decay(const at::Tensor& a) const;
   at::Tensor write_strength(const at::Tensor& b) const;

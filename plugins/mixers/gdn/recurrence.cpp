@@ -34,9 +34,10 @@ void Gdn::check_input(const Tensor& x, const State* state) const {
   if (state) check_state_rows((*state)["recurrent"], x);
 }
 
-// The short convolution with its activation; continues from the state and updates it.
+// The short convolution with its activation, and if `is_normed` the l2 norm of each head of d_k;
+// continues from the state and updates it.
 Tensor Gdn::convolve(const Tensor& x, const Tensor& weight, const char* state_name,
-                     const Documents& documents, State* state) const {
+                     const Documents& documents, State* state, bool is_normed) const {
   if (!use_conv_) return use_silu_ ? at::silu(x) : x;
   std::optional<Tensor> before;
   if (state) {
@@ -48,11 +49,14 @@ Tensor Gdn::convolve(const Tensor& x, const Tensor& weight, const char* state_na
       before = memory_by_document(documents, {kept}, {at::zeros(shape, kept.options())})[0];
     }
   }
-  const auto cu_seqlens = documents.cu_seqlens();
+  const auto offsets = documents.cu_seqlens();
+  const auto cu_seqlens = offsets.defined() ? std::optional<Tensor>(offsets) : std::nullopt;
+  const auto activation = use_silu_ ? std::optional<c10::string_view>("silu") : std::nullopt;
   auto [y, after] =
-      ops::causal_conv1d(x, weight, std::nullopt, before,
-                         cu_seqlens.defined() ? std::optional<Tensor>(cu_seqlens) : std::nullopt,
-                         use_silu_ ? std::optional<c10::string_view>("silu") : std::nullopt);
+      is_normed
+          ? ops::causal_conv1d_l2_norm(x, weight, std::nullopt, d_k_, kL2Eps,
+                                       qk_norm_ == QkNorm::l2_clamp, before, cu_seqlens, activation)
+          : ops::causal_conv1d(x, weight, std::nullopt, before, cu_seqlens, activation);
   if (state) {
     after = after.detach();
     if (documents.packed()) {
@@ -61,6 +65,15 @@ Tensor Gdn::convolve(const Tensor& x, const Tensor& weight, const char* state_na
     (*state)[state_name] = after;
   }
   return y;
+}
+
+// Queries or keys, [batch, time, heads, d_k], from their projection.
+Tensor Gdn::convolve_heads(const Tensor& x, const Tensor& weight, const Tensor& norm,
+                           const char* state_name, const Documents& documents, State* state) const {
+  const bool is_l2 = qk_norm_ == QkNorm::l2 || qk_norm_ == QkNorm::l2_clamp;
+  const bool is_normed = is_l2 && use_conv_;
+  const auto y = convolve(x, weight, state_name, documents, state, is_normed);
+  return is_normed ? y.unflatten(2, {heads_, d_k_}) : normalize_heads(y, norm);
 }
 
 // [batch, time, heads * d_k] -> [batch, time, heads, d_k], normalised by head.
@@ -98,11 +111,11 @@ NamedTensors Gdn::project(const Tensor& x, MixerContext& context) {
   std::vector<Tensor> weights = {q_proj_, k_proj_, v_proj_, a_proj_, b_proj_};
   if (use_gate_) weights.push_back(g_proj_);
   const auto projected = ops::linears(x, weights);
-  const auto q = convolve(projected[0], q_conv_, "q_conv", documents, state);
-  const auto k = convolve(projected[1], k_conv_, "k_conv", documents, state);
-  const auto v = convolve(projected[2], v_conv_, "v_conv", documents, state);
-  NamedTensors features = {{"q", normalize_heads(q, q_norm_)},
-                           {"k", normalize_heads(k, k_norm_)},
+  const auto q = convolve_heads(projected[0], q_conv_, q_norm_, "q_conv", documents, state);
+  const auto k = convolve_heads(projected[1], k_conv_, k_norm_, "k_conv", documents, state);
+  const auto v = convolve(projected[2], v_conv_, "v_conv", documents, state, /*is_normed=*/false);
+  NamedTensors features = {{"q", q},
+                           {"k", k},
                            {"v", v.unflatten(2, {value_heads_, d_v_})},
                            {"g", log_decay(projected[3])},
                            {"beta", write_strength(projected[4])}};
