@@ -35,14 +35,18 @@ bool poisoned(void* place, size_t bytes) {
 
 }  // namespace
 
-// `code` is the instruction after the access, `frame` the caller's.
+// `code` is the instruction after the access, `frame` the caller's. Many calls are for
+// threadIdx.
 inline __attribute__((always_inline)) void accessed(Touch kind, void* address, size_t bytes,
                                                     void* code, void* frame) {
+  const auto at = reinterpret_cast<uintptr_t>(address);
+  const Thread* thread = self;
+  if (at - reinterpret_cast<uintptr_t>(thread) < sizeof(Thread) || address == &self) return;
   if (poisoned(address, bytes)) {
     __asan_report_error(code, frame, frame, address, kind == Touch::write ? 1 : 0, bytes);
   }
-  if (self == nullptr) return;  // the host's part of a source
-  if (reinterpret_cast<uintptr_t>(address) - self->stack_begin < self->stack_bytes) return;
+  if (thread == nullptr) return;  // the host's part of a source
+  if (at - thread->stack_begin < thread->stack_bytes) return;
   running().touch(kind, address, bytes, code);
 }
 
