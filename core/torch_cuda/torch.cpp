@@ -62,7 +62,9 @@ struct Graph final : public at::cuda::CUDAGraph {
       if (device_holds) c10::cuda::CUDACachingAllocator::releasePool(capture_dev_, mempool_id_);
       if (host_holds) host->release_pool(mempool_id_);
     });
-    if (!is_clean) TORCH_WARN("A recording that failed keeps some of its memory.");
+    if (!is_clean) {
+      TORCH_WARN("A recording that failed keeps some of its memory.");
+    }
   }
 
   template <class Action>
