@@ -89,8 +89,8 @@ struct ScanTiles {
 
 // The chunk's steps, counted in the piece.
 struct ScanChunk {
-  int64_t first, slot;
-  int steps;
+  int64_t first;
+  int slot, steps;
 
   __device__ ScanChunk(const ScanPlace& at, int chunk, int index)
       : first(at.piece.first + int64_t{index} * chunk), slot(at.slot + index) {
@@ -112,7 +112,7 @@ __device__ inline void load_chunk(const ScanStage<E, kC, kKeys>& stage, const Sc
     load_tile<kC>(stage.q, kKeys, row_of<E>(args.q, chunk.first, at.key_head), args.q.step_stride,
                   chunk.steps, d_k, call.q_bytes, thread, threads);
   }
-  const int64_t place = chunk.slot * shape.value_heads + at.head;
+  const int64_t place = int64_t{chunk.slot} * shape.value_heads + at.head;
   if (shape.solve) {
     constexpr int kVector = 16 / sizeof(E), kVectors = kC / kVector;
     const E* inverse = static_cast<const E*>(args.inverse) + place * kC * kC;
@@ -251,7 +251,7 @@ __device__ inline void advance(Sums (&state)[kKeys / 8], Sums (&errors)[kC / 8],
   subtract_from_values(errors, rows_of_tile(stage.v, kSlice), at.is_value, tiles.factors);
   if (args.shape.solve) multiply_unit_lower<E>(errors, rows_of_tile(stage.inverse, kC));
   const int64_t place =
-      (chunk.slot * args.shape.value_heads + at.head) * delta_rule_padded(args.shape.d_v) +
+      (int64_t{chunk.slot} * args.shape.value_heads + at.head) * delta_rule_padded(args.shape.d_v) +
       at.column;
   if (args.errors && at.is_value) {
     store_rows<E>(errors, static_cast<E*>(args.errors) + place * kC, kC, kC);
@@ -278,13 +278,12 @@ __global__ void __launch_bounds__(kScanMaxWarps* kWarp, 1)
   if (at.is_idle(call)) return;
   SharedMemory shared;
   const ScanTiles<E, kC, kKeys> tiles(shared, static_cast<int>(blockDim.x) / kWarp);
-  const bool is_active = at.is_value || at.is_matrix;
   const int chunks = (at.piece.steps + kC - 1) / kC;
   clear_padding(tiles.stage(0), call, at);
   clear_padding(tiles.stage(1), call, at);
   if (chunks > 0) load_chunk(tiles.stage(0), call, at, ScanChunk(at, kC, 0));
-  Sums state[kKeys / 8];
-  begin_state(state, call, at);
+  Sums state[kKeys / 8] = {};
+  if (at.column >= 0) begin_state(state, call, at);
   for (int index = 0; index < chunks; ++index) {
     const auto stage = tiles.stage(index);
     copy_async_wait<0>();
@@ -299,14 +298,14 @@ __global__ void __launch_bounds__(kScanMaxWarps* kWarp, 1)
     }
     if (call.args.output) score(stage, scale, tiles.scores);
     Sums errors[kC / 8] = {};
-    if (call.args.shape.solve && is_active) {
+    if (call.args.shape.solve && at.column >= 0) {
       multiply_add<K::inner, E>(errors, state, rows_of_tile(stage.k, kKeys), 0);
     }
     __syncthreads();  // P and the factors are there
-    if (is_active) advance(state, errors, tiles, stage, call, at, ScanChunk(at, kC, index));
+    if (at.column >= 0) advance(state, errors, tiles, stage, call, at, ScanChunk(at, kC, index));
   }
   // Found again, so that no register holds it through the loop.
-  if (is_active) end_state(state, call, ScanPlace(call, kC));
+  if (at.column >= 0) end_state(state, call, ScanPlace(call, kC));
 }
 
 template <class E, int kC, int kKeys>

@@ -10,24 +10,26 @@ constexpr int kSlice = 16;  // columns of d_v that a warp has
 
 // What of the work is this block's and this warp's.
 struct ScanPlace {
-  int64_t part, head, key_head;
+  int64_t part;
+  int head, key_head;
   Piece piece;
-  int64_t slot;              // of the piece's first chunk
-  int column;                // the warp's first, of padded d_v
+  int slot;                  // of the piece's first chunk
+  int column;                // the warp's first, of padded d_v; below 0: it has none
   bool is_value, is_matrix;  // the columns are those of S, or of the run's matrix
 
   __device__ ScanPlace(const ScanCall& call, int chunk) {
     const auto& shape = call.args.shape;
     part = blockIdx.x / call.slices / shape.value_heads;
-    head = blockIdx.x / call.slices % shape.value_heads;
-    key_head = head / (shape.value_heads / shape.heads);
+    head = static_cast<int>(blockIdx.x / call.slices % shape.value_heads);
+    key_head = head / static_cast<int>(shape.value_heads / shape.heads);
     if (call.pass == ScanPass::whole) {
       const int64_t begin = sequence_begin(shape, part);
       piece = {part, 0, begin, sequence_begin(shape, part + 1) - begin, true};
     } else {
       piece = piece_of_slot(shape, call.args.plan.run * chunk, part);
     }
-    slot = first_slot(shape, chunk, piece.sequence) + piece.index * call.args.plan.run;
+    slot = static_cast<int>(first_slot(shape, chunk, piece.sequence) +
+                            piece.index * call.args.plan.run);
     const auto values = static_cast<int>(delta_rule_padded(shape.d_v));
     const int warps = static_cast<int>(blockDim.x) / kWarp;
     column = (static_cast<int>(blockIdx.x % call.slices) * warps + warp_index()) * kSlice;
@@ -35,6 +37,7 @@ struct ScanPlace {
     // The first run's state is known: what leaves it needs no matrix.
     is_matrix = call.pass == ScanPass::probe && !is_value && piece.index > 0 &&
                 column - values < delta_rule_padded(shape.d_k);
+    if (!is_value && !is_matrix) column = -1;
   }
 
   __device__ bool is_idle(const ScanCall& call) const {
