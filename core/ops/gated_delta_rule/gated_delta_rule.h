@@ -22,7 +22,8 @@ namespace gamut::ops {
 // N sequences: the rows of the batch or, with cu_seqlens (int64 on the CPU, offsets into the
 // flattened B * T steps, from 0 to B * T, with every row start), its documents without the empty
 // ones. initial_state [N, HV, K, V] is zero when absent. scale is K^-0.5 when absent. chunk_size is
-// a power of two from 16 to 256, or 0: chosen; it changes speed and rounding only.
+// a power of two from 16 to 256, or 0: chosen; it changes speed and rounding only. The CUDA
+// kernels have chunks of their own.
 //
 // Differentiable once in q, k, v, g, beta and initial_state, also through final_state. Throws
 // gamut::Error when something does not fit.

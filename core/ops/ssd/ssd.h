@@ -18,7 +18,7 @@ namespace gamut::ops {
 //   D              [H] or none
 //   initial_state  [documents, H, P, N] or none: zeros
 //   cu_seqlens     where documents begin, as MixerContext has it; none: each row is one
-//   chunk_size     steps that are one product; 0: chosen
+//   chunk_size     steps that are one product; 0: chosen. CUDA kernels have chunks of their own
 // Returns y and the state after each document, in float32 (float64 for x of float64). Documents are
 // counted without empty ones. Sums are float32 (float64). Differentiable once. Throws
 // gamut::Error when shapes do not fit.

@@ -140,13 +140,14 @@ class ChunkGradients {
 
   // Q K^T and K K^T, each thread's own sums.
   __device__ void multiply_keys() const {
-    const auto q = rows_of_tile(memory_.q, at_.columns), k = rows_of_tile(memory_.k, at_.columns);
+    const auto k = rows_of_tile(memory_.k, at_.columns);
 #pragma unroll 1
     for (int i = 0; i < 2; ++i) {
       Sums sums[kC / 16] = {};
       if (is_below()) {
-        multiply_add<K::inner, K::inner>(sums, i == 0 ? q : k, row_, k, square_column(),
-                                         at_.columns);
+        multiply_add<K::inner, K::inner>(sums,
+                                         rows_of_tile(i == 0 ? memory_.q : memory_.k, at_.columns),
+                                         row_, k, square_column(), at_.columns);
       }
 #pragma unroll
       for (int j = 0; j < kC / 4; ++j) {
