@@ -58,6 +58,7 @@ foreach(folder scripts experiments)
 endforeach()
 # The command that measures and checks everything on a GPU machine, where there is no checkout.
 install(PROGRAMS "${PROJECT_SOURCE_DIR}/tests/bench/gpu.sh" DESTINATION share/gamut/bench)
+install(FILES "${PROJECT_SOURCE_DIR}/tests/lua/cuda_test.lua" DESTINATION share/gamut/bench)
 install(FILES "${PROJECT_SOURCE_DIR}/tests/bench/compare/fla.py"
   "${PROJECT_SOURCE_DIR}/tests/bench/compare/gpu_summary.lua" DESTINATION share/gamut/bench/compare)
 file(MAKE_DIRECTORY "${CMAKE_BINARY_DIR}/share/gamut" "${CMAKE_BINARY_DIR}/include")

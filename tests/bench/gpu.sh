@@ -9,7 +9,7 @@
 # at tiny sizes. PART_TIMEOUT=SECONDS ends a part (default 900), SANITIZER_TIMEOUT=SECONDS one of its tools (240).
 set -uo pipefail
 
-parts=(facts parity sanitizer kernels fla steps)
+parts=(facts device parity sanitizer kernels fla steps)
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 out=gpu_$(date +%Y-%m-%dT%H-%M-%S)
 device=cuda
@@ -64,6 +64,13 @@ if arg[1] == "cuda" and not gamut.cuda.is_available() then
 end
 LUA
   "$gamut" exec "$out/facts.lua" $device
+}
+
+# What of LibTorch's side shows on a device alone: events, memory, graphs of true steps.
+part_device() {
+  local test=$here/cuda_test.lua
+  [ -e "$test" ] || test=$here/../lua/cuda_test.lua
+  "$gamut" exec "$test"
 }
 
 part_parity() {

@@ -55,7 +55,7 @@ grep -q 'forward .*backward .*update' out || fail "the parts of a step"
 echo "--- the command for GPU machines, rehearsed, with a stand-in for the sanitizer"
 gpu=$GAMUT_SOURCE/tests/bench/gpu.sh
 export GAMUT
-expect 2 'no part kernel; it has facts parity' "$gpu" kernel
+expect 2 'no part kernel; it has facts device parity' "$gpu" kernel
 expect 2 'no option --fast' "$gpu" --fast
 mkdir tools
 cat >tools/compute-sanitizer <<'SH'
