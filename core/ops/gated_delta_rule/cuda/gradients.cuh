@@ -11,7 +11,7 @@
 #pragma once
 
 #include "ops/gated_delta_rule/cuda/gradients.h"
-#include "ops/gated_delta_rule/cuda/gradients_memory.cuh"
+#include "ops/gated_delta_rule/cuda/gradients_gates.cuh"
 
 namespace gamut::cuda {
 
@@ -90,12 +90,14 @@ class ChunkGradients {
     if (left < rows) {
       clear_columns<kC>(stage.d_o, args_.plan.columns, left, thread(), kThreads);
     }
-    load_matrix(stage.z, kC, static_cast<const E*>(args_.d_errors) + row * kC, kC, rows);
-    load_matrix(stage.errors, kC, static_cast<const E*>(args_.errors) + row * kC, kC, rows);
-    load_matrix(stage.state, at_.columns,
-                static_cast<const E*>(args_.states) + row * d_k + at_.column, d_k, rows);
-    load_matrix(stage.d_state, at_.columns,
-                static_cast<const E*>(args_.d_states) + row * d_k + at_.column, d_k, rows);
+    load_matrix<kThreads>(stage.z, kC, static_cast<const E*>(args_.d_errors) + row * kC, kC, rows);
+    load_matrix<kThreads>(stage.errors, kC, static_cast<const E*>(args_.errors) + row * kC, kC,
+                          rows);
+    load_matrix<kThreads>(stage.state, at_.columns,
+                          static_cast<const E*>(args_.states) + row * d_k + at_.column, d_k, rows);
+    load_matrix<kThreads>(stage.d_state, at_.columns,
+                          static_cast<const E*>(args_.d_states) + row * d_k + at_.column, d_k,
+                          rows);
     if (first == 0) {
       DeltaRuleGate* const gates = memory_.gates + head % 2 * kC;
       for (int i = thread(); i < kC; i += kThreads) {
@@ -103,15 +105,6 @@ class ChunkGradients {
       }
     }
     copy_async_commit();
-  }
-
-  __device__ void load_matrix(E* tile, int columns, const E* from, int64_t stride, int rows) const {
-    constexpr int kVector = 16 / sizeof(E);
-    const int pieces = columns / kVector;
-    for (int i = thread(); i < rows * pieces; i += kThreads) {
-      const int row = i / pieces, column = i % pieces * kVector;
-      copy_async16(tile + row * tile_stride(columns) + column, from + row * stride + column);
-    }
   }
 
   // ---- Products ----
@@ -268,11 +261,11 @@ class ChunkGradients {
     float keys[2] = {};  // rowsum(dX . K K^T)
     differentiate_products(gates, keys);
     store_row_sums(keys);
-    sum_rows_before(d_scores_);
+    sum_rows_before(d_scores_, memory_);
     __syncthreads();
-    sum_columns_below(d_scores_);
+    sum_columns_below(d_scores_, memory_);
     __syncthreads();
-    if (warp_index() == 0) store_gates(head, gates[kC - 1]);
+    if (warp_index() == 0) store_gates(args_, at_, memory_, head, gates[kC - 1]);
   }
 
   // From E = dO V'^T and F = -Z V'^T: dP = scale E . Gam, dX = F . Gam, and what each pair of steps
@@ -322,112 +315,6 @@ class ChunkGradients {
     if (lane_index() == 0) memory_.block_sums[warp_index()] = {whole, skip};
   }
 
-  // Each pair becomes the sum of those before it in its row, this half alone.
-  __device__ void sum_rows_before(Sums (&pairs)[kC / 16]) const {
-    const int quad = lane_index() % 4;
-#pragma unroll
-    for (int side = 0; side < 2; ++side) {
-      float before = 0;
-#pragma unroll
-      for (int tile = 0; tile < kC / 16; ++tile) {
-        float& first = pairs[tile][2 * side];
-        float& second = pairs[tile][2 * side + 1];
-        const float own = first + second;
-        float sum = own;  // of this lane and those before it
-#pragma unroll
-        for (int distance = 1; distance < 4; distance *= 2) {
-          const float other = __shfl_up_sync(0xffffffff, sum, distance, 4);
-          if (quad >= distance) sum += other;
-        }
-        float earlier = __shfl_up_sync(0xffffffff, sum, 1, 4);
-        if (quad == 0) earlier = 0;
-        second = before + (earlier + first);
-        first = before + earlier;
-        before += __shfl_sync(0xffffffff, sum, 3, 4);
-      }
-      if (half_ == 0 && quad == 0) memory_.row_totals[row_ + sum_row(2 * side)] = before;
-    }
-  }
-
-  // For every step t, the sum over rows i >= t of the pairs before t, a strip of rows each.
-  __device__ void sum_columns_below(const Sums (&pairs)[kC / 16]) const {
-#pragma unroll
-    for (int tile = 0; tile < kC / 16; ++tile) {
-#pragma unroll
-      for (int i = 0; i < 2; ++i) {
-        const int column = square_column() + tile * 8 + sum_column(i);
-        float sum = 0;
-#pragma unroll
-        for (int side = 0; side < 2; ++side) {
-          const int row = row_ + sum_row(2 * side);
-          const float before = half_ == 0 ? 0.0F : memory_.row_totals[row];
-          if (row >= column) sum += before + pairs[tile][2 * side + i];
-        }
-#pragma unroll
-        for (int distance = 4; distance < kWarp; distance *= 2) {
-          sum += __shfl_xor_sync(0xffffffff, sum, distance);
-        }
-        if (lane_index() < 4) memory_.column_sums[row_ / 16 * kC + column] = sum;
-      }
-    }
-  }
-
-  // dg and dbeta of a chunk, by one warp, C / 32 neighbouring steps a lane:
-  //   dg_t = exp(G_C) <S, dH> + sum_{i >= t} reads_i + sum_{j < t} written_j + pairs around t
-  __device__ void store_gates(int head, const DeltaRuleGate& last) const {
-    constexpr int kEach = kC / kWarp;
-    float whole = 0, skip = 0;
-    for (int i = 0; i < kThreads / kWarp; ++i) {
-      whole += memory_.block_sums[i].whole;
-      skip += memory_.block_sums[i].skip;
-    }
-    whole *= decay_until(last);
-    float reads[kEach], written[kEach], all_reads = 0, all_written = 0;
-#pragma unroll
-    for (int i = 0; i < kEach; ++i) {
-      const int step = lane_index() * kEach + i;
-      const RowSums a = memory_.row_sums[step], b = memory_.row_sums[kC + step];
-      all_reads += reads[i] = a.reads + b.reads;
-      all_written += written[i] = a.written + b.written;
-    }
-    float after = sum_of_lanes_after(all_reads), before = sum_of_lanes_before(all_written);
-    float d_g[kEach];
-#pragma unroll
-    for (int i = 0; i < kEach; ++i) {
-      const int step = lane_index() * kEach + i;
-      d_g[i] = whole + before;
-      before += written[i];
-      for (int strip = step / 16; strip < kC / 16; ++strip) {
-        d_g[i] += memory_.column_sums[strip * kC + step];
-      }
-    }
-#pragma unroll
-    for (int i = kEach - 1; i >= 0; --i) {
-      after += reads[i];
-      d_g[i] += after;
-    }
-    store_gate_rows(head, d_g);
-    if (args_.d_skip && at_.is_first_slice && lane_index() == 0) {
-      args_.d_skip[at_.place(head)] = skip;
-    }
-  }
-
-  template <int kEach>
-  __device__ void store_gate_rows(int head, const float (&d_g)[kEach]) const {
-    const int64_t gates = shape_.steps * shape_.value_heads;
-    const GradientSums sums(args_);
-    for (int i = 0; i < kEach; ++i) {
-      const int step = lane_index() * kEach + i;
-      if (step >= at_.chunk.steps) continue;
-      const int64_t to = (at_.chunk.first + step) * shape_.value_heads + at_.first_value_head +
-                         head + at_.slice * gates;
-      const float own = at_.is_first_slice ? memory_.strengths[step] : 0.0F;
-      sums.d_g[to] = d_g[i];
-      sums.d_beta[to] =
-          own + memory_.row_sums[step].strength + memory_.row_sums[kC + step].strength;
-    }
-  }
-
   // ---- All value heads ----
 
   __device__ void finish() {
@@ -469,29 +356,9 @@ class ChunkGradients {
     }
   }
 
-  // Rows of a tensor [steps, heads, d_k].
   template <class T>
   __device__ void store_keys(const Sums (&x)[kTiles], T* to) const {
-    const bool is_even = shape_.d_k % 2 == 0;
-#pragma unroll
-    for (int side = 0; side < 2; ++side) {
-      const int step = row_ + sum_row(2 * side);
-      if (step >= at_.chunk.steps) continue;
-      T* const row =
-          to + ((at_.chunk.first + step) * shape_.heads + at_.head) * shape_.d_k + at_.column;
-#pragma unroll
-      for (int tile = 0; tile < kTiles; ++tile) {
-        const int column = tile * 8 + sum_column(0), left = at_.width - column_ - column;
-        if (column >= columns_ || left <= 0) continue;
-        const float pair[2] = {x[tile][2 * side], x[tile][2 * side + 1]};
-        if (is_even) {
-          store_pack<2>(row + column_ + column, pair);
-        } else {
-          row[column_ + column] = from_float<T>(pair[0]);
-          if (left > 1) row[column_ + column + 1] = from_float<T>(pair[1]);
-        }
-      }
-    }
+    store_sums_of_keys(x, to, shape_, at_, row_, column_, columns_);
   }
 
   const DeltaRuleBackward& args_;

@@ -1,4 +1,5 @@
-// Which part of the gradients of inputs is a block's, its shared memory, and small sums.
+// Which part of the gradients of inputs is a block's, its shared memory and what goes in and out of
+// it, and small sums.
 #pragma once
 
 #include "cuda/pack.cuh"
@@ -152,6 +153,47 @@ struct GradientsMemory {
             first.state + keys, first.d_state + keys};
   }
 };
+
+// ---- Loads and stores ----
+
+// Some rows of a matrix whose rows begin and end at 16-byte addresses.
+template <int kThreads, class E>
+__device__ inline void load_matrix(E* tile, int columns, const E* from, int64_t stride, int rows) {
+  constexpr int kVector = 16 / sizeof(E);
+  const int pieces = columns / kVector;
+  for (int i = static_cast<int>(threadIdx.x); i < rows * pieces; i += kThreads) {
+    const int row = i / pieces, column = i % pieces * kVector;
+    copy_async16(tile + row * tile_stride(columns) + column, from + row * stride + column);
+  }
+}
+
+// The warp's sums, rows from `first` and `columns` columns from `from_column` of the block's slice,
+// to a tensor [steps, heads, d_k].
+template <int kTiles, class T>
+__device__ inline void store_sums_of_keys(const Sums (&x)[kTiles], T* to,
+                                          const DeltaRuleShape& shape, const GradientsPlace& at,
+                                          int first, int from_column, int columns) {
+  const bool is_even = shape.d_k % 2 == 0;
+#pragma unroll
+  for (int side = 0; side < 2; ++side) {
+    const int step = first + sum_row(2 * side);
+    if (step >= at.chunk.steps) continue;
+    T* const row = to + ((at.chunk.first + step) * shape.heads + at.head) * shape.d_k + at.column +
+                   from_column;
+#pragma unroll
+    for (int tile = 0; tile < kTiles; ++tile) {
+      const int column = tile * 8 + sum_column(0), left = at.width - from_column - column;
+      if (column >= columns || left <= 0) continue;
+      const float pair[2] = {x[tile][2 * side], x[tile][2 * side + 1]};
+      if (is_even) {
+        store_pack<2>(row + column, pair);
+      } else {
+        row[column] = from_float<T>(pair[0]);
+        if (left > 1) row[column + 1] = from_float<T>(pair[1]);
+      }
+    }
+  }
+}
 
 // ---- Sums ----
 
