@@ -17,4 +17,14 @@ int compute_capability(int index) {
 #endif
 }
 
+int most_shared_memory(int index) {
+#ifdef __CUDACC__
+  int bytes = 0;
+  const auto what = cudaDevAttrMaxSharedMemoryPerBlockOptin;
+  return cudaDeviceGetAttribute(&bytes, what, index) == cudaSuccess ? bytes : -1;
+#else
+  return index >= 0 ? static_cast<int>(kLeastSharedMemory) : -1;
+#endif
+}
+
 }  // namespace gamut::cuda

@@ -7,4 +7,7 @@ namespace gamut::cuda {
 // the device does not answer.
 int compute_capability(int index);
 
+// Bytes of shared memory that one block may have at most; -1 as above.
+int most_shared_memory(int index);
+
 }  // namespace gamut::cuda

@@ -31,19 +31,23 @@ const KernelLibrary& library() {
   return opened;
 }
 
-// Whether kernels.so has code for the device, which is asked once.
+// Whether the kernels are for the device, which is asked once: code for it is in kernels.so, and
+// its blocks have the shared memory that plans count on.
 bool runs_on(const KernelTable& table, const at::Device& device) {
+  enum Answer { unknown, yes, no };
   constexpr int kDevices = 64;
   constexpr int kOldest = 80;
-  static std::atomic<int> capabilities[kDevices];  // 0: not asked yet
+  static std::atomic<int> answers[kDevices];
   const int index = device.index() >= 0 ? device.index() : 0;
   if (index >= kDevices) return false;
-  int capability = capabilities[index].load(std::memory_order_relaxed);
-  if (capability == 0) {
-    capability = table.compute_capability(index);
-    capabilities[index].store(capability, std::memory_order_relaxed);
+  int answer = answers[index].load(std::memory_order_relaxed);
+  if (answer == unknown) {
+    const bool fits = table.compute_capability(index) >= kOldest &&
+                      table.most_shared_memory(index) >= kLeastSharedMemory;
+    answer = fits ? yes : no;
+    answers[index].store(answer, std::memory_order_relaxed);
   }
-  return capability >= kOldest;
+  return answer == yes;
 }
 
 }  // namespace
@@ -66,7 +70,7 @@ Stream current_stream(const at::Device& device) {
 
 void check(const Status& status, const char* name_of_operator) {
   GAMUT_CHECK(status.ok(), name_of_operator, ": the CUDA kernel ", status.kernel,
-              " could not be started: ", status.message);
+              " failed: ", status.message);
 }
 
 ScopedKernels::ScopedKernels(const KernelTable& kernels)

@@ -34,6 +34,7 @@
   X(delta_rule_prepare) \
   X(delta_rule_scan) \
   X(delta_rule_steps) \
+  X(most_shared_memory) \
   X(norm_backward) \
   X(norm_forward) \
   X(rope_backward) \

@@ -18,16 +18,22 @@ struct Rows {
   const void* data() const { return tensor.const_data_ptr(); }
 };
 
-inline bool are_rows(const at::Tensor& x) {
-  if (x.size(-1) > 1 && x.stride(-1) != 1) return false;
-  for (int64_t i = x.dim() - 2; i > 0; --i) {
-    if (x.size(i - 1) > 1 && x.stride(i - 1) != x.stride(i) * x.size(i)) return false;
+// How far apart the rows of x [..., d] are; none where they are not evenly spaced. What a dimension
+// of size one has for a stride means nothing.
+inline std::optional<int64_t> stride_of_rows(const at::Tensor& x) {
+  if (x.size(-1) > 1 && x.stride(-1) != 1) return std::nullopt;
+  int64_t stride = x.size(-1), rows = 1;
+  for (int64_t i = x.dim() - 2; i >= 0; --i) {
+    if (x.size(i) == 1) continue;
+    if (rows == 1) stride = x.stride(i);
+    if (x.stride(i) != stride * rows) return std::nullopt;
+    rows *= x.size(i);
   }
-  return true;
+  return stride;
 }
 
 inline Rows rows_of(const at::Tensor& x) {
-  if (x.dim() > 1 && are_rows(x)) return {x, x.stride(-2)};
+  if (const auto stride = stride_of_rows(x)) return {x, *stride};
   return {x.contiguous(), x.size(-1)};
 }
 

@@ -139,8 +139,8 @@ def read_file(cuobjdump, path, arch):
 
 
 def missing_code(listing, needs):
-    """What sources lack, by `cuobjdump --list-elf --list-ptx`, in words."""
-    found = set(re.findall(r"file +\d+: (\S+)\.sm_(\w+)\.(cubin|ptx)", listing))
+    """What sources lack, by `cuobjdump --list-elf --list-ptx`, in words. It numbers a source's parts: norm.cu.1.sm_80.cubin."""
+    found = set(re.findall(r"file +\d+: (\S+?)(?:\.cu)?(?:\.\d+)?\.sm_(\w+)\.(cubin|ptx)", listing))
     wanted = [(arch, "cubin") for arch in needs] + [(arch, "ptx") for arch in needs[-1:]]
     for source in sorted({source for source, _, _ in found}):
         for arch, kind in wanted:

@@ -113,8 +113,8 @@ class Resources(unittest.TestCase):
 
 class Architectures(unittest.TestCase):
     def test_that_a_source_lacks(self):
-        listing = ("ELF file    1: norm.sm_80.cubin\nPTX file    1: norm.sm_90a.ptx\nELF file    2: norm.sm_90a.cubin\n"
-                   "ELF file    3: scan.sm_90a.cubin\n")
+        listing = ("ELF file    1: norm.cu.1.sm_80.cubin\nELF file    2: norm.cu.2.sm_90a.cubin\n"
+                   "PTX file    1: norm.cu.1.sm_90a.ptx\nELF file    3: scan.sm_90a.cubin\n")
         self.assertEqual(list(sass.missing_code(listing, ["80", "90a"])),
                          ["scan has no machine code for 80", "scan has no PTX for 90a"])
         self.assertEqual(list(sass.missing_code(listing, [])), [])

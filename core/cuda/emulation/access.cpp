@@ -41,7 +41,10 @@ inline __attribute__((always_inline)) void accessed(Touch kind, void* address, s
                                                     void* code, void* frame) {
   const auto at = reinterpret_cast<uintptr_t>(address);
   const Thread* thread = self;
-  if (at - reinterpret_cast<uintptr_t>(thread) < sizeof(Thread) || address == &self) return;
+  if (at - reinterpret_cast<uintptr_t>(thread) < sizeof(Thread) ||
+      address == static_cast<void*>(&self)) {
+    return;
+  }
   if (poisoned(address, bytes)) {
     __asan_report_error(code, frame, frame, address, kind == Touch::write ? 1 : 0, bytes);
   }

@@ -24,13 +24,13 @@ const char* kept(const std::string& text) {
 
 // What a GPU of the kinds that are supported would refuse, and what the emulator does not do.
 const char* refusal(int64_t grid, int block, size_t shared) {
-  constexpr size_t kMostShared = 227 * 1024;
+  constexpr size_t kMostShared = kLeastSharedMemory;
   if (grid < 0) return "a negative number of blocks";
   if (grid > INT32_MAX) return "more than 2^31 - 1 blocks";
   if (block < 1 || block > 1024) return "a block has 1 to 1024 threads";
   if (block % kLanes != 0)
     return "the emulator runs whole warps: blocks of a multiple of 32 threads";
-  if (shared > kMostShared) return "a block has at most 227 KiB of shared memory";
+  if (shared > kMostShared) return "a block has at most 163 KiB of shared memory";
   return nullptr;
 }
 

@@ -43,7 +43,7 @@ struct Prepared {
     if (in.bias.defined()) bias = in.bias.to(taps.scalar_type()).contiguous();
     if (in.initial_state.defined()) initial_state = in.initial_state.to(at::kFloat).contiguous();
     offsets = documents.cu_seqlens();
-    if (offsets.defined()) offsets = offsets.to(in.x.device(), /*non_blocking=*/true);
+    if (offsets.defined()) offsets = offsets.to(in.x.device());
     args.element = device_element(in.x);
     args.weight_element = device_element(taps);
     args.steps = in.x.size(0) * in.x.size(1);

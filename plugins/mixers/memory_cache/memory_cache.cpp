@@ -202,7 +202,9 @@ void MemoryCache::keep(const std::vector<Group>& groups, const std::vector<Carri
                        const Documents& documents, State& state) const {
   // Which row of which group is the last document of each row of the batch.
   std::vector<Place> last(static_cast<size_t>(documents.batch()));
-  auto* const steps = state[kSteps].mutable_data_ptr<int64_t>();
+  const Tensor counts =
+      state[kSteps].to(at::kCPU, at::kLong, /*non_blocking=*/false, /*copy=*/true);
+  auto* const steps = counts.mutable_data_ptr<int64_t>();
   for (size_t g = 0; g < groups.size(); ++g) {
     for (size_t i = 0; i < groups[g].documents.size(); ++i) {
       const int64_t document = groups[g].documents[i];
@@ -212,6 +214,7 @@ void MemoryCache::keep(const std::vector<Group>& groups, const std::vector<Carri
       steps[row] = groups[g].before + groups[g].length;
     }
   }
+  state[kSteps] = counts;  // on the CPU, where it is read, wherever the state was moved
   const auto store = [&](const std::string& name, auto part) {
     std::vector<Tensor> parts;
     for (const auto& c : carried) parts.push_back(part(c));

@@ -221,6 +221,22 @@ TEST(DeltaRuleSteps, StepByStepEqualsItsDefinition) {
   EXPECT_CLOSE(got.final_state, expected[1], 1e-13);
 }
 
+// One step of several sequences as attention lays it out: [batch, heads, time, channels],
+// transposed.
+TEST(DeltaRuleSteps, TakesOneStepOfTransposedHeads) {
+  const auto by_steps = random_inputs({3, 1, 2, 2, 16, 12}, 3);
+  auto transposed = by_steps;
+  for (size_t i = 0; i < 3; ++i) {
+    transposed[i] = by_steps[i].transpose(1, 2).contiguous().transpose(1, 2);
+  }
+  ASSERT_NE(transposed[0].stride(1), by_steps[0].stride(1));
+  const auto expected = reference()(by_steps);
+  const auto got = chunked(kForms[1], 16, {})(transposed);
+  for (size_t i = 0; i < got.size(); ++i) {
+    EXPECT_LE(test::relative_error(got[i], expected[i]), 1e-13) << "output " << i;
+  }
+}
+
 TEST_P(GatedDeltaRule, Bfloat16InputsAreComputedInFloat32) {
   at::manual_seed(8);
   auto rounded = random_inputs({1, 150, 2, 2, 16, 16}, 1);

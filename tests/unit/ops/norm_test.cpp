@@ -160,6 +160,19 @@ TEST(RmsNorm, TakesSlicesWhereTheyLie) {
       at::equal(l2_norm(x.transpose(0, 1), 1e-6, false), l2_norm(x, 1e-6, false).transpose(0, 1)));
 }
 
+// Dimensions of size one have strides of any size, which say nothing of where rows lie.
+TEST(RmsNorm, TakesDimensionsOfSizeOneAnywhere) {
+  for (const auto& x : {at::randn({3, 1, 8, 16}, kDoubles).narrow(2, 0, 5),
+                        at::randn({3, 8, 1, 16}, kDoubles).narrow(1, 2, 5),
+                        at::randn({1, 3, 8, 16}, kDoubles).narrow(2, 0, 5),
+                        at::randn({2, 1, 4, 16}, kDoubles).transpose(1, 2),
+                        at::randn({1, 16}, kDoubles).expand({4, 1, 16})}) {
+    const auto expected = rms_norm_reference(x.contiguous(), {}, 0.1, {}, false, {});
+    EXPECT_LE(test::relative_error(rms_norm(x, {}, 0.1, {}, false, {}), expected), 1e-14)
+        << x.sizes() << " with strides " << x.strides();
+  }
+}
+
 TEST(RmsNorm, DoesNotDependOnTheNumberOfThreads) {
   at::manual_seed(6);
   auto in = random_inputs({3000, 48});

@@ -11,8 +11,7 @@
 namespace gamut::cuda {
 namespace {
 
-// The least shared memory of a block among the targets (sm_80's).
-constexpr size_t kSharedLimit = 163 * 1024;
+constexpr size_t kSharedLimit = kLeastSharedMemory;
 
 constexpr int64_t divide_up(int64_t a, int64_t b) {
   return (a + b - 1) / b;

@@ -63,6 +63,7 @@ struct DeltaRuleGate {
   float beta;  // 0 behind the end
   float left;  // exp of what is left to the chunk's end: rho
 };
+static_assert(sizeof(DeltaRuleGate) == 16);  // one asynchronous copy
 
 // How a scan is cut into blocks; delta_rule_plan makes it.
 struct DeltaRulePlan {

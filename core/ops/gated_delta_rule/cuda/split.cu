@@ -55,8 +55,7 @@ double pass_time(const DeltaRuleShape& shape, int warps, int64_t longest, bool i
                   chunks * blocks * cost.work / multiprocessors);
 }
 
-// The least shared memory of a block among the targets (sm_80's).
-constexpr size_t kSharedLimit = 163 * 1024;
+constexpr size_t kSharedLimit = kLeastSharedMemory;
 
 size_t scan_bytes(const DeltaRuleShape& shape, int warps) {
   const int64_t d_k = shape.d_k;

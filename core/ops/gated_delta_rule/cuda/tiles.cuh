@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "cuda/mma.cuh"
+#include "cuda/pack.cuh"
 #include "ops/gated_delta_rule/cuda/delta_rule.h"
 
 namespace gamut::cuda {
@@ -47,20 +48,6 @@ __device__ inline int64_t first_slot(const DeltaRuleShape& shape, int64_t length
 }
 
 // ---- Rows in shared memory ----
-
-template <class E>
-__device__ inline void unpack2(float& first, float& second, uint32_t both);
-template <>
-__device__ inline void unpack2<__nv_bfloat16>(float& first, float& second, uint32_t both) {
-  first = __uint_as_float(both << 16);
-  second = __uint_as_float(both & 0xffff0000U);
-}
-template <>
-__device__ inline void unpack2<__half>(float& first, float& second, uint32_t both) {
-  const float2 x = __half22float2(reinterpret_cast<const __half2&>(both));
-  first = x.x;
-  second = x.y;
-}
 
 // Behind each row of a tile, so that loads of matrices meet no bank twice.
 constexpr int kTilePad = 8;
@@ -181,10 +168,10 @@ __device__ inline void clear_columns(E* tile, int columns, int width, int thread
 template <class E>
 __device__ inline void load_transposed(Sums& left, Sums& right, const Rows<E>& x, int m, int k) {
   const auto a = load_a<K::outer>(x, m, k);
-  unpack2<E>(left[0], left[1], a.r[0]);
-  unpack2<E>(left[2], left[3], a.r[1]);
-  unpack2<E>(right[0], right[1], a.r[2]);
-  unpack2<E>(right[2], right[3], a.r[3]);
+  unpack2<E>(a.r[0], left[0], left[1]);
+  unpack2<E>(a.r[1], left[2], left[3]);
+  unpack2<E>(a.r[2], right[0], right[1]);
+  unpack2<E>(a.r[3], right[2], right[3]);
 }
 __device__ inline void load_transposed(Sums& left, Sums& right, const Rows<float>& x, int m,
                                        int k) {
@@ -247,7 +234,7 @@ __device__ inline void add_remainder(Sums& d_left, Sums& d_right, const Sums& le
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
     float first, second;
-    unpack2<E>(first, second, rounded.r[i]);
+    unpack2<E>(rounded.r[i], first, second);
     const float* x = (i < 2 ? left : right) + i % 2 * 2;
     float* d = (i < 2 ? d_left : d_right) + i % 2 * 2;
     d[0] += x[0] - first;

@@ -129,6 +129,31 @@ local activations = {
   end, function(operator, x) return operator(x.x) end, 2, 5),
 }
 
+-- ---- Weighted sums of residual streams ----
+
+local scaled_sum = {
+  name = "scaled_sum", operator = ops.scaled_sum, reference = ops.scaled_sum_reference, sizes = { "R", "D" },
+  inputs = function(s, draw)
+    local made = {
+      { "x", draw:normal { s.R, s.D }, "data" }, { "y", draw:normal { s.R, s.D }, "data" },
+      { "b", draw:normal { s.D }, "parameter" },
+    }
+    if s.both then made[#made + 1] = { "a", draw:normal { s.D }, "parameter" } end
+    return made
+  end,
+  call = function(operator, x) return operator(x.x, x.y, x.a, x.b) end,
+  work = function(s, size) return bytes(s.R * s.D, size, 3, 8) end,
+  shapes = {
+    device = { { label = "golf residual mix", R = 49152, D = 512, both = true } },
+    small = { { label = "golf residual mix", R = 2048, D = 512, both = true } },
+    tiny = { { label = "tiny", R = 9, D = 13 } },
+  },
+  parity = {
+    small = { { label = "odd", R = 17, D = 45, both = true } },
+    full = { { label = "one weight", R = 1003, D = 511 }, { label = "both", R = 1024, D = 512, both = true } },
+  },
+}
+
 -- ---- The short convolution ----
 
 local function conv_inputs(s, draw)
@@ -209,6 +234,6 @@ local conv_norm = {
   },
 }
 
-local all = { rope, conv, conv_norm }
+local all = { rope, scaled_sum, conv, conv_norm }
 for _, list in ipairs { norms, activations } do table.move(list, 1, #list, #all + 1, all) end
 return all
