@@ -68,7 +68,7 @@ function graphs.check(model, wanted)
   if wanted ~= "auto" and type(wanted) ~= "boolean" then
     error(("train.start: `graph` is \"auto\", true or false, not %s"):format(tostring(wanted)), 4)
   end
-  local first = model:parameters()[1]
+  local first = model.parameters and model:parameters()[1]
   if wanted and first and graphs.serves(first.device) then return wanted end
   if wanted == true then
     error(("train.start: graph = true needs a CUDA device, and the model is on `%s`; \"auto\" uses graphs where there "
