@@ -282,8 +282,8 @@ __global__ void __launch_bounds__(kScanMaxWarps* kWarp, 1)
   clear_padding(tiles.stage(0), call, at);
   clear_padding(tiles.stage(1), call, at);
   if (chunks > 0) load_chunk(tiles.stage(0), call, at, ScanChunk(at, kC, 0));
-  Sums state[kKeys / 8] = {};
-  if (at.column >= 0) begin_state(state, call, at);
+  Sums state[kKeys / 8];
+  begin_state(state, call, at);
   for (int index = 0; index < chunks; ++index) {
     const auto stage = tiles.stage(index);
     copy_async_wait<0>();

@@ -151,7 +151,7 @@ __device__ inline void begin_state(Sums (&state)[kTiles], const ScanCall& call,
     const auto run = state_of_run(call.args.runs, shape, at.part - 1, at.head);
     from = {run.data, run.k_stride, run.v_stride};
   }
-  if (from.data) return load_state(state, from, at.column, shape);
+  if (from.data && at.column >= 0) return load_state(state, from, at.column, shape);
 #pragma unroll
   for (int i = 0; i < kTiles * 4; ++i) state[i / 4][i % 4] = 0;
 }
