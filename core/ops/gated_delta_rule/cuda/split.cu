@@ -172,10 +172,10 @@ DeltaRulePlan delta_rule_plan(const DeltaRuleShape& shape, int count) {
     if (scan_bytes(shape, warps) > kSharedLimit) break;
     consider(warps, 0, pass_time(shape, warps, longest, false, devices));
     for (int64_t run = 4; run * 3 <= longest; run *= 2) {
-      const auto chain = static_cast<double>(longest / run * delta_rule_padded(shape.d_k));
+      const int64_t links = longest / run * delta_rule_padded(shape.d_k);
       const double passes = pass_time(shape, warps, run, true, devices) +
                             pass_time(shape, warps, run, false, devices);
-      consider(warps, run, kCaution * (passes + chain));
+      consider(warps, run, kCaution * (passes + static_cast<double>(links)));
     }
   }
   return best;
