@@ -27,7 +27,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from loops import loops  # noqa: E402 (beside this file)
 
 # Kernels whose arithmetic is products of matrices.
-NEEDS_MMA = re.compile(r"gated_delta_rule/.*(prepare|scan|chain|scores|gradients)_kernel|newton_schulz/.*product")
+NEEDS_MMA = re.compile(r"gated_delta_rule/.*(prepare|scan|chain|scores|gradients)_kernel")
 MMA = re.compile(r"\b(HMMA|QMMA|IMMA|HGMMA|QGMMA|UTCHMMA|UTCQMMA)\b")
 LOCAL = re.compile(r"\b(LDL|STL)\b")
 INSTRUCTION = re.compile(r"^\s*/\*([0-9a-f]{4,})\*/\s+(.*?)\s*;")

@@ -102,7 +102,7 @@ function Folder:write(name, text)
   system.write_file(self:path(name), text)
 end
 
--- Bytes, the most at any time of this session: of the process, and on a device in all and by tensors.
+-- Bytes, the most since this program began: of the process, and on a device in all and by tensors.
 local function peak_memory()
   local use = telemetry.memory()
   local on_device = use.device_peak > 0
